@@ -1,0 +1,196 @@
+#include "core/nfqueue.h"
+
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace fettle {
+namespace {
+
+constexpr uint32_t kBindSequence = 1;
+// A batch of replies with payloads is cut to this, and sendmsg refuses what the buffer cannot hold.
+constexpr size_t kSendBuffer = 4 << 20;
+constexpr size_t kLargestDatagram = 0x11000;  // a 64 KiB packet and its attributes
+
+// 0 or errno.
+int set_option(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno;
+}
+
+// Without CAP_NET_ADMIN the forcing option answers EPERM and the plain one stops at rmem_max.
+void enlarge(int fd, int forcing, int plain, size_t bytes) {
+  const int half = static_cast<int>(bytes / 2);  // the kernel doubles what it is asked for
+  if (set_option(fd, SOL_SOCKET, forcing, half) != 0) set_option(fd, SOL_SOCKET, plain, half);
+}
+
+size_t read_buffer_size(int fd, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) return 0;
+  return static_cast<size_t>(value);
+}
+
+std::string explain_bind(uint16_t queue, int error) {
+  const char* text = std::strerror(error);
+  switch (error) {
+    case EPERM:
+      return fmt::format("cannot bind queue {}: {}; another socket has bound it, or this process "
+                         "lacks CAP_NET_ADMIN",
+                         queue, text);
+    case EOPNOTSUPP:
+      return fmt::format("cannot configure queue {}: {}; this kernel knows no GSO or fail-open flag "
+                         "(Linux 3.10 or later expected)",
+                         queue, text);
+    case EINVAL:
+      return fmt::format("cannot bind queue {}: {}; the kernel has no nfnetlink_queue: try "
+                         "'modprobe nfnetlink_queue'",
+                         queue, text);
+    default: return fmt::format("cannot bind queue {}: {}", queue, text);
+  }
+}
+
+}  // namespace
+
+std::vector<QueueStatus> read_queue_status() {
+  std::vector<QueueStatus> out;
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(
+      std::fopen("/proc/net/netfilter/nfnetlink_queue", "re"), [](FILE* f) { return f ? std::fclose(f) : 0; });
+  if (!file) return out;
+  QueueStatus row;
+  while (std::fscanf(file.get(),
+                     "%" SCNu16 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64
+                     " %" SCNu64 " %" SCNu32 " %*d",
+                     &row.queue, &row.port_id, &row.waiting, &row.copy_mode, &row.copy_range,
+                     &row.queue_dropped, &row.user_dropped, &row.id_sequence) == 8) {
+    out.push_back(row);
+  }
+  return out;
+}
+
+Result<QueueSocket> QueueSocket::open(size_t receive_buffer) {
+  QueueSocket out;
+  out.fd_ = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+  if (out.fd_ < 0) {
+    return fail(errno == EPROTONOSUPPORT ? ErrorCode::kUnavailable : ErrorCode::kOs,
+                fmt::format("cannot open a netfilter socket: {}{}", std::strerror(errno),
+                            errno == EPROTONOSUPPORT ? "; try 'modprobe nfnetlink'" : ""));
+  }
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  socklen_t size = sizeof address;
+  if (::bind(out.fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      getsockname(out.fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return fail(ErrorCode::kOs, fmt::format("cannot bind a netlink socket: {}", std::strerror(errno)));
+  }
+  out.port_id_ = address.nl_pid;
+  // A socket that overran reports nothing and drops nothing more than what did not fit.
+  for (const int option : {NETLINK_NO_ENOBUFS, NETLINK_CAP_ACK}) {
+    if (const int error = set_option(out.fd_, SOL_NETLINK, option, 1)) {
+      return fail(ErrorCode::kUnavailable, fmt::format("the kernel refuses netlink option {}: {}",
+                                                       option, std::strerror(error)));
+    }
+  }
+  enlarge(out.fd_, SO_RCVBUFFORCE, SO_RCVBUF, receive_buffer);
+  enlarge(out.fd_, SO_SNDBUFFORCE, SO_SNDBUF, kSendBuffer);
+  out.receive_buffer_ = read_buffer_size(out.fd_, SO_RCVBUF);
+  out.send_buffer_ = read_buffer_size(out.fd_, SO_SNDBUF);
+  return out;
+}
+
+QueueSocket::QueueSocket(QueueSocket&& other) noexcept { *this = std::move(other); }
+
+QueueSocket& QueueSocket::operator=(QueueSocket&& other) noexcept {
+  if (this == &other) return *this;
+  if (fd_ >= 0) close(fd_);
+  fd_ = std::exchange(other.fd_, -1);
+  bind_error_ = other.bind_error_;
+  port_id_ = other.port_id_;
+  receive_buffer_ = other.receive_buffer_;
+  send_buffer_ = other.send_buffer_;
+  early_ = std::move(other.early_);
+  return *this;
+}
+
+QueueSocket::~QueueSocket() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<void> QueueSocket::bind(const QueueSettings& settings) {
+  ConfigBuffer message;
+  const size_t size = encode_config(message, settings, true, kBindSequence);
+  bind_error_ = 0;
+  if (send(fd_, message.data(), size, 0) != static_cast<ssize_t>(size)) {
+    bind_error_ = errno;
+    return fail(ErrorCode::kOs, fmt::format("cannot talk to the kernel's netfilter: {}",
+                                            std::strerror(bind_error_)));
+  }
+  const Result<int> answer = await_acknowledgement(kBindSequence);
+  if (!answer) return std::unexpected(answer.error());
+  if (*answer != 0) {
+    bind_error_ = *answer;
+    const ErrorCode code = *answer == EPERM ? ErrorCode::kNoPermission : ErrorCode::kUnavailable;
+    return fail(code, explain_bind(settings.queue, *answer));
+  }
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue != settings.queue || row.port_id != port_id_) continue;
+    const bool packets = settings.copy_range > 0;
+    if (row.copy_mode == (packets ? 2u : 1u) && (!packets || row.copy_range == settings.copy_range)) {
+      return {};
+    }
+    return fail(ErrorCode::kOs,
+                fmt::format("queue {} reads back copy mode {}, range {}; asked for {}, {}",
+                            settings.queue, row.copy_mode, row.copy_range, packets ? 2 : 1,
+                            settings.copy_range));
+  }
+  return fail(ErrorCode::kOs,
+              fmt::format("queue {} was acknowledged but is not in "
+                          "/proc/net/netfilter/nfnetlink_queue; is /proc that of this namespace?",
+                          settings.queue));
+}
+
+Result<int> QueueSocket::await_acknowledgement(uint32_t sequence) {
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  std::vector<std::byte> buffer(kLargestDatagram);
+  for (;;) {
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      return fail(ErrorCode::kOs, fmt::format("no answer from the kernel's nfnetlink_queue: {}",
+                                              got < 0 ? std::strerror(errno) : "end of file"));
+    }
+    std::span<std::byte> datagram(buffer.data(), static_cast<size_t>(got));
+    const std::span<std::byte> whole = datagram;
+    const Message message = decode(datagram);
+    if (message.kind == MessageKind::kPacket) {
+      early_.emplace_back(whole.begin(), whole.end());
+    } else if ((message.kind == MessageKind::kAck || message.kind == MessageKind::kError) &&
+               message.sequence == sequence) {
+      return message.error;
+    }
+  }
+}
+
+Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t sequence) {
+  ConfigBuffer message;
+  const size_t size = encode_config(message, settings, false, sequence);
+  if (send(queue_fd, message.data(), size, 0) == static_cast<ssize_t>(size)) return {};
+  return fail(ErrorCode::kOs, fmt::format("cannot configure queue {}: {}", settings.queue,
+                                          std::strerror(errno)));
+}
+
+std::vector<std::vector<std::byte>> QueueSocket::take_early_datagrams() {
+  return std::exchange(early_, {});
+}
+
+}  // namespace fettle

@@ -1,0 +1,176 @@
+#include "core/nfqueue_codec.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnetfilter_queue/libnetfilter_queue.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "core/bytes.h"
+
+namespace fettle {
+namespace {
+
+constexpr size_t kHeader = sizeof(nlmsghdr);
+constexpr uint16_t kPacketType = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET;
+constexpr uint16_t kAttributeType = 0x3fff;  // NLA_TYPE_MASK
+
+static_assert(sizeof(nlmsghdr) == 16 && sizeof(nfgenmsg) == 4 && sizeof(nlattr) == 4);
+static_assert(sizeof(nfqnl_msg_packet_hdr) == 7 && sizeof(nfqnl_msg_verdict_hdr) == 8);
+static_assert(kVerdictHeaderSize == 16 + 4 + sizeof(nlattr) + sizeof(nfqnl_msg_verdict_hdr));
+
+Family family_of(uint8_t netlink_family) {
+  if (netlink_family == AF_INET) return Family::kIpv4;
+  if (netlink_family == AF_INET6) return Family::kIpv6;
+  return Family::kNone;
+}
+
+// False: the attribute is too short for its type.
+bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* packet,
+                    uint32_t* original) {
+  const std::byte* at = value.data();
+  if (type == NFQA_PAYLOAD) {
+    packet->payload = value;
+    return true;
+  }
+  if (type == NFQA_PACKET_HDR) {
+    if (value.size() < sizeof(nfqnl_msg_packet_hdr)) return false;
+    packet->id = load_be32(at);
+    const uint8_t hook = load_u8(at + 6);
+    packet->hook = hook <= static_cast<uint8_t>(Hook::kPostrouting) ? Hook{hook} : Hook::kNone;
+    return true;
+  }
+  if (type != NFQA_MARK && type != NFQA_IFINDEX_INDEV && type != NFQA_IFINDEX_OUTDEV &&
+      type != NFQA_SKB_INFO && type != NFQA_CAP_LEN) {
+    return true;
+  }
+  if (value.size() < 4) return false;
+  const uint32_t number = load_be32(at);
+  switch (type) {
+    case NFQA_MARK: packet->mark = number; break;
+    case NFQA_IFINDEX_INDEV: packet->in_index = number; break;
+    case NFQA_IFINDEX_OUTDEV: packet->out_index = number; break;
+    case NFQA_SKB_INFO: packet->skb_info = number; break;
+    default: *original = number; break;
+  }
+  return true;
+}
+
+bool decode_packet(std::span<std::byte> body, Message* message) {
+  if (body.size() < sizeof(nfgenmsg)) return false;
+  QueuedPacket& packet = message->packet;
+  packet.family = family_of(load_u8(body.data()));
+  message->queue = load_be16(body.data() + 2);
+  body = body.subspan(sizeof(nfgenmsg));
+  uint32_t original = 0;
+  while (body.size() >= sizeof(nlattr)) {
+    const size_t length = load<uint16_t>(body.data());
+    const uint16_t type = load<uint16_t>(body.data() + 2) & kAttributeType;
+    if (length < sizeof(nlattr) || length > body.size()) return false;
+    if (!take_attribute(type, body.subspan(4, length - 4), &packet, &original)) return false;
+    packet.has_id |= type == NFQA_PACKET_HDR;
+    body = body.subspan(std::min(body.size(), (length + 3) & ~size_t{3}));
+  }
+  packet.whole = original <= packet.payload.size();
+  return packet.has_id;
+}
+
+// NLMSG_ERROR carries an errno, negative, then the header of the message it answers.
+MessageKind decode_error(std::span<const std::byte> body, Message* message) {
+  if (body.size() < 4 + kHeader) return MessageKind::kMalformed;
+  message->error = -load<int32_t>(body.data());
+  message->sequence = load<uint32_t>(body.data() + 4 + 8);
+  return message->error == 0 ? MessageKind::kAck : MessageKind::kError;
+}
+
+nlmsghdr* put_config(ConfigBuffer& out, uint16_t queue, uint32_t sequence) {
+  nlmsghdr* header = nfq_nlmsg_put(reinterpret_cast<char*>(out.data()), NFQNL_MSG_CONFIG, queue);
+  header->nlmsg_flags |= NLM_F_ACK;
+  header->nlmsg_seq = sequence;
+  return header;
+}
+
+}  // namespace
+
+Message decode(std::span<std::byte>& datagram) noexcept {
+  Message message;
+  const std::span<std::byte> bytes = datagram;
+  datagram = {};
+  if (bytes.size() < kHeader) return message;
+  const size_t length = load<uint32_t>(bytes.data());
+  const uint16_t type = load<uint16_t>(bytes.data() + 4);
+  message.sequence = load<uint32_t>(bytes.data() + 8);
+  if (length < kHeader || length > bytes.size()) {
+    if (type == kPacketType) decode_packet(bytes.subspan(kHeader), &message);
+    return message;
+  }
+  datagram = bytes.subspan(std::min(bytes.size(), (length + 3) & ~size_t{3}));
+
+  const std::span<std::byte> body = bytes.subspan(kHeader, length - kHeader);
+  if (type == kPacketType) {
+    message.kind = decode_packet(body, &message) ? MessageKind::kPacket : MessageKind::kMalformed;
+  } else if (type == NLMSG_ERROR) {
+    message.kind = decode_error(body, &message);
+  } else {
+    message.kind = MessageKind::kOther;
+  }
+  return message;
+}
+
+size_t encode_verdict(std::byte* out, uint16_t queue, const VerdictRequest& request) noexcept {
+  const bool has_payload = request.payload_size > 0;
+  const size_t head = kVerdictHeaderSize + (request.set_mark ? kVerdictMarkSize : 0) +
+                      (has_payload ? sizeof(nlattr) : 0);
+  const size_t total = head + request.payload_size + padding_of(request.payload_size);
+  const uint16_t type = static_cast<uint16_t>(
+      NFNL_SUBSYS_QUEUE << 8 | (request.batch ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT));
+
+  store<uint32_t>(out, static_cast<uint32_t>(total));
+  store<uint16_t>(out + 4, type);
+  store<uint16_t>(out + 6, NLM_F_REQUEST);
+  store<uint64_t>(out + 8, 0);  // sequence 0 is never a configuration's; port id: the kernel fills it
+  store<uint16_t>(out + 16, AF_UNSPEC | NFNETLINK_V0 << 8);
+  store_be16(out + 18, queue);
+  store<uint16_t>(out + 20, sizeof(nlattr) + sizeof(nfqnl_msg_verdict_hdr));
+  store<uint16_t>(out + 22, NFQA_VERDICT_HDR);
+  store_be32(out + 24, request.verdict);
+  store_be32(out + 28, request.id);
+  std::byte* at = out + kVerdictHeaderSize;
+  if (request.set_mark) {
+    store<uint16_t>(at, kVerdictMarkSize);
+    store<uint16_t>(at + 2, NFQA_MARK);
+    store_be32(at + 4, request.mark);
+    at += kVerdictMarkSize;
+  }
+  if (has_payload) {
+    store<uint16_t>(at, static_cast<uint16_t>(sizeof(nlattr) + request.payload_size));
+    store<uint16_t>(at + 2, NFQA_PAYLOAD);
+  }
+  return head;
+}
+
+size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind,
+                     uint32_t sequence) {
+  nlmsghdr* header = put_config(out, settings.queue, sequence);
+  if (bind) nfq_nlmsg_cfg_put_cmd(header, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
+  const bool packets = settings.copy_range > 0;
+  nfq_nlmsg_cfg_put_params(header, packets ? NFQNL_COPY_PACKET : NFQNL_COPY_META,
+                           static_cast<int>(settings.copy_range));
+  nfq_nlmsg_cfg_put_qmaxlen(header, settings.length);
+  const uint32_t flags = (settings.fail_open ? uint32_t{NFQA_CFG_F_FAIL_OPEN} : 0) |
+                         (settings.gso ? uint32_t{NFQA_CFG_F_GSO} : 0);
+  mnl_attr_put_u32(header, NFQA_CFG_FLAGS, htonl(flags));
+  mnl_attr_put_u32(header, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
+  return header->nlmsg_len;
+}
+
+size_t encode_unbind(ConfigBuffer& out, uint16_t queue, uint32_t sequence) {
+  nlmsghdr* header = put_config(out, queue, sequence);
+  nfq_nlmsg_cfg_put_cmd(header, AF_UNSPEC, NFQNL_CFG_CMD_UNBIND);
+  return header->nlmsg_len;
+}
+
+}  // namespace fettle

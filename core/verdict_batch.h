@@ -1,0 +1,59 @@
+// The replies to one batch of packets as a gather list for one sendmsg(2). Runs of unchanged
+// packets with the same verdict and mark become one NFQNL_MSG_VERDICT_BATCH; a changed packet's
+// payload is gathered from where it lies. Packets are added in the order of their ids, because a
+// batch verdict takes every id at or below its own. Allocates when it is made, never after.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <sys/uio.h>
+
+#include "core/nfqueue_codec.h"
+
+namespace fettle {
+
+class VerdictBatch {
+ public:
+  VerdictBatch(uint16_t queue, size_t max_packets);
+
+  // Requires packets() < max_packets. `verdict` is an NF_* number or queue_verdict().
+  void add(uint32_t id, uint32_t verdict, const uint32_t* mark) noexcept;
+  // The payload must stay where it is until the list is sent. 0 < size <= kMaxReturnedPayload.
+  void add_changed(uint32_t id, uint32_t verdict, const uint32_t* mark,
+                   std::span<std::byte> payload) noexcept;
+
+  // Closes the open run and returns the list; clear() begins the next batch.
+  std::span<iovec> gather() noexcept;
+  void clear() noexcept;
+
+  size_t bytes() const { return bytes_; }      // of the list, the open run left out
+  size_t packets() const { return packets_; }  // added since clear()
+  size_t max_packets() const { return max_packets_; }
+
+ private:
+  struct Run {
+    uint32_t last_id = 0;
+    uint32_t verdict = 0;
+    uint32_t mark = 0;
+    bool set_mark = false;
+    size_t count = 0;
+  };
+  void close_run() noexcept;
+  void append_head(const VerdictRequest& request) noexcept;
+  void append_vector(std::byte* at, size_t size) noexcept;
+
+  uint16_t queue_;
+  size_t max_packets_;
+  size_t packets_ = 0;
+  size_t bytes_ = 0;
+  size_t head_used_ = 0;
+  size_t vectors_used_ = 0;
+  Run run_;
+  std::vector<std::byte> heads_;
+  std::vector<iovec> vectors_;
+};
+
+}  // namespace fettle
