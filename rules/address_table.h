@@ -1,0 +1,72 @@
+// Address to address, by longest prefix, host part kept. Built once, then read only; lookups
+// allocate nothing and take no lock.
+//
+// A hash with open addressing for each family and prefix length, longest length first, keys
+// compared whole: 12 bytes an IPv4 entry, 48 an IPv6 one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/address.h"
+#include "rules/rule.h"
+
+namespace fettle {
+
+class AddressTable {
+ public:
+  // All prefixes of one family and length; their slots are [first, first + slots).
+  struct Level {
+    Family family = Family::kNone;
+    uint8_t length = 0;
+    uint32_t entries = 0;
+    uint32_t slots = 0;
+    size_t first = 0;
+  };
+
+  // Two entries with the same source prefix: the index of the second comes back in *duplicate and
+  // the table is of no use.
+  static std::optional<AddressTable> build(const std::vector<TableEntry>& entries, bool reverse,
+                                           size_t* duplicate);
+  // The translated address, or nothing. `address` has the family looked up.
+  std::optional<Address> find(const Address& address) const noexcept;
+
+  bool has(Family family) const noexcept;
+  size_t size() const noexcept { return size_; }
+  // IPv4 before IPv6, longest prefixes first.
+  std::span<const Level> levels() const noexcept { return levels_; }
+
+ private:
+  // Addresses as numbers.
+  using Narrow = uint32_t;
+  __extension__ using Wide = unsigned __int128;
+
+  template <typename Key>
+  struct Slot {
+    Key key{};
+    Key value{};
+  };
+  template <typename Key>
+  struct Store {
+    std::vector<Slot<Key>> slots;
+    std::vector<Key> free;  // by index into levels_: the key of a slot that holds no entry
+  };
+
+  template <typename Key>
+  void clear(Store<Key>& store, const std::vector<TableEntry>& entries, bool reverse);
+  template <typename Key>
+  bool insert(Store<Key>& store, const Prefix& from, const Prefix& to);
+  template <typename Key>
+  std::optional<Address> find_in(const Store<Key>& store, const Address& address) const noexcept;
+  void lay_out(const std::vector<TableEntry>& entries);
+
+  std::vector<Level> levels_;
+  Store<Narrow> narrow_;
+  Store<Wide> wide_;
+  size_t size_ = 0;
+};
+
+}  // namespace fettle

@@ -1,0 +1,255 @@
+#include "rules/compile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "rules/check.h"
+#include "rules/compiled.h"
+#include "rules/describe_rules.h"
+#include "rules/parse.h"
+
+namespace fettle {
+namespace {
+
+// A read-only IPv4 set needs no more than the longest IPv4 and TCP headers, and what it looks at behind them.
+constexpr uint32_t kIpv4Headers = 60 + 60;
+
+class Compiler {
+ public:
+  Compiler(const RuleSet& set, std::vector<Diagnostic>* diagnostics)
+      : set_(set), diagnostics_(diagnostics), out_(std::make_unique<Program::Compiled>()) {}
+
+  std::unique_ptr<Program::Compiled> run() {
+    out_->defaults = set_.defaults;
+    for (const Rule& rule : set_.rules) add_rule(rule);
+    finish_needs();
+    std::ranges::sort(out_->needs.queues);
+    const auto same = std::ranges::unique(out_->needs.queues);
+    out_->needs.queues.erase(same.begin(), same.end());
+    out_->description = describe_rules(set_, out_->needs);
+    return std::move(out_);
+  }
+
+ private:
+  void add_rule(const Rule& rule) {
+    out_->names.push_back(rule.name);
+    out_->classifier.add(rule.match);
+    Program::Compiled::RuleSteps steps{.first = static_cast<uint32_t>(out_->steps.size()),
+                                       .count = 0,
+                                       .on_miss = rule.on_miss};
+    for (const Step& step : rule.steps) {
+      std::visit([&](const auto& what) { add_step(what); }, step.what);
+    }
+    steps.count = static_cast<uint32_t>(out_->steps.size()) - steps.first;
+    out_->rules.push_back(steps);
+    add_needs(rule);
+  }
+
+  void add_step(const VerdictStep& step) {
+    constexpr StepKind kKinds[] = {StepKind::kAccept, StepKind::kDrop, StepKind::kRepeat,
+                                   StepKind::kQueue};
+    CompiledStep out;
+    out.kind = kKinds[std::to_underlying(step.verdict)];
+    out.verdict = step.verdict;
+    out.queue = step.queue;
+    out_->steps.push_back(out);
+    if (step.verdict == Verdict::kQueue) out_->needs.queues.push_back(step.queue);
+  }
+  void add_step(const SetStep& step) {
+    for (size_t i = 0; i < step.assignments.size(); ++i) {
+      const SetStep::Assignment& part = step.assignments[i];
+      CompiledStep out;
+      out.kind = StepKind::kSet;
+      out.field = part.field;
+      out.more = i + 1 < step.assignments.size();
+      out.number = part.number;
+      out.first = static_cast<uint32_t>(out_->data.addresses.size());
+      if (part.field == Field::kSrc || part.field == Field::kDst) {
+        out_->data.addresses.push_back(part.address);
+      }
+      out_->steps.push_back(out);
+    }
+  }
+  void add_step(const TranslateStep& step) {
+    CompiledStep out;
+    out.kind = StepKind::kTranslate;
+    out.from = step.from;
+    out.at = step.at;
+    out.first = table_index(step);
+    out_->steps.push_back(out);
+  }
+  void add_step(const WriteStep& step) {
+    CompiledStep out;
+    out.kind = StepKind::kWrite;
+    out.from = step.from;
+    out.at = step.at;
+    out.first = static_cast<uint32_t>(out_->data.bytes.size());
+    out.count = static_cast<uint32_t>(step.bytes.size());
+    out_->data.bytes.insert(out_->data.bytes.end(), step.bytes.begin(), step.bytes.end());
+    out_->steps.push_back(out);
+  }
+  void add_step(const MarkStep& step) {
+    CompiledStep out;
+    out.kind = StepKind::kMark;
+    out.number = step.value;
+    out.mask = step.mask;
+    out_->steps.push_back(out);
+    out_->needs.any_mark_change = true;
+  }
+  void add_step(const ClampMssStep& step) {
+    CompiledStep out;
+    out.kind = StepKind::kClampMss;
+    out.number = step.mss;
+    out_->steps.push_back(out);
+  }
+  void add_step(const LogStep&) {
+    CompiledStep out;
+    out.kind = StepKind::kLog;
+    out_->steps.push_back(out);
+  }
+
+  // A table is built once for each direction that is used.
+  uint32_t table_index(const TranslateStep& step) {
+    for (const Built& built : built_) {
+      if (built.name == step.table && built.reverse == step.reverse) return built.index;
+    }
+    const auto table = std::ranges::find(set_.tables, step.table, &Table::name);
+    if (table == set_.tables.end()) {
+      refuse_table(step);
+      return 0;
+    }
+    size_t duplicate = 0;
+    auto made = AddressTable::build(table->entries, step.reverse, &duplicate);
+    if (!made) {
+      refuse_duplicate(*table, duplicate, step.reverse);
+      return 0;
+    }
+    const auto index = static_cast<uint32_t>(out_->data.tables.size());
+    out_->data.tables.push_back(std::move(*made));
+    built_.push_back({step.table, step.reverse, index});
+    return index;
+  }
+
+  void refuse_table(const TranslateStep& step) {
+    std::vector<std::string_view> known;
+    for (const Table& table : set_.tables) known.push_back(table.name);
+    const std::string_view nearest = nearest_word(step.table, known);
+    refuse(step.table_where, step.table.size() + 2,
+           fmt::format("translate: no table is called \"{}\"{}", step.table,
+                       nearest.empty() ? fmt::format(", expected [table.{}] in this file", step.table)
+                                       : fmt::format("; did you mean \"{}\"?", nearest)));
+  }
+
+  void refuse_duplicate(const Table& table, size_t duplicate, bool reverse) {
+    const TableEntry& second = table.entries[duplicate];
+    const Prefix& prefix = reverse ? second.outside : second.inside;
+    const auto first = std::ranges::find_if(table.entries, [&](const TableEntry& entry) {
+      return (reverse ? entry.outside : entry.inside) == prefix;
+    });
+    refuse(second.where, 1,
+           fmt::format("table {}: {} stands twice on the {} side, first in {}:{}; {}", table.name,
+                       prefix.to_string(), reverse ? "right" : "left", set_.files[first->where.file],
+                       first->where.line,
+                       reverse ? "a rule looks it up in reverse, expected one answer"
+                               : "expected one answer"));
+  }
+
+  void refuse(Location where, size_t width, std::string message) {
+    diagnostics_->push_back({.severity = Severity::kError,
+                             .where = where,
+                             .width = static_cast<uint32_t>(width),
+                             .message = std::move(message)});
+  }
+
+  // ---- What the kernel has to copy ----
+
+  void add_needs(const Rule& rule) {
+    Needs& needs = out_->needs;
+    bool reads = needs_conditions(rule.match);
+    for (const Match& none : rule.match.none_of) reads |= needs_conditions(none);
+    for (const Step& step : rule.steps) {
+      const bool verdict = std::holds_alternative<VerdictStep>(step.what);
+      const bool mark = std::holds_alternative<MarkStep>(step.what);
+      const bool log = std::holds_alternative<LogStep>(step.what);
+      reads |= !verdict && !mark;
+      needs.changes |= !verdict && !mark && !log;
+    }
+    needs.packets |= reads;
+    // An IPv6 packet's chain of headers has no bound that a shorter copy could keep to.
+    needs.whole |= reads && scope_of(rule.match).ipv6;
+  }
+
+  bool needs_conditions(const Match& match) {
+    Needs& needs = out_->needs;
+    bool reads = false;
+    for (const Condition& condition : match.all_of) {
+      switch (condition.key) {
+        case Key::kFamily:
+        case Key::kHook:
+        case Key::kMark: break;
+        case Key::kIn:
+        case Key::kOut: needs.interfaces = true; break;
+        default: reads = true; break;
+      }
+      if (condition.key != Key::kBytes) continue;
+      for (const Operand& operand : condition.any_of) {
+        const auto& bytes = std::get<BytesMatch>(operand);
+        const auto end = static_cast<uint32_t>(bytes.at + bytes.value.size());
+        needs.whole |= bytes.from == Origin::kQuotedNetwork || bytes.from == Origin::kQuotedTransport;
+        needs.depth = std::max(needs.depth, kIpv4Headers + end);
+      }
+    }
+    return reads;
+  }
+
+  void finish_needs() {
+    Needs& needs = out_->needs;
+    if (set_.defaults.malformed != Verdict::kAccept) needs.packets = true;
+    // A copy that ends within the headers makes a packet look malformed: only where that makes no
+    // difference is a short one enough.
+    if (set_.defaults.malformed != set_.defaults.verdict) needs.whole |= needs.packets;
+    needs.whole |= needs.changes;
+    needs.depth = std::max(needs.depth, kIpv4Headers);
+    needs.whole |= needs.depth > 4096;
+  }
+
+  struct Built {
+    std::string name;
+    bool reverse;
+    uint32_t index;
+  };
+
+  const RuleSet& set_;
+  std::vector<Diagnostic>* diagnostics_;
+  std::unique_ptr<Program::Compiled> out_;
+  std::vector<Built> built_;
+};
+
+}  // namespace
+
+std::optional<Program> compile(const RuleSet& set, std::vector<Diagnostic>* diagnostics) {
+  const size_t before = diagnostics->size();
+  check_rules(set, diagnostics);
+  auto compiled = Compiler(set, diagnostics).run();
+  const bool refused = std::any_of(diagnostics->begin() + static_cast<std::ptrdiff_t>(before),
+                                   diagnostics->end(), [](const Diagnostic& diagnostic) {
+                                     return diagnostic.severity == Severity::kError;
+                                   });
+  if (refused) return std::nullopt;
+  return Program(std::move(compiled));
+}
+
+Result<Program> load_program(const std::string& path, std::string* warnings) {
+  auto parsed = parse_rule_file(path);
+  if (!parsed) return std::unexpected(parsed.error());
+  std::vector<Diagnostic> diagnostics = parsed->diagnostics;
+  auto program = parsed->ok() ? compile(parsed->set, &diagnostics) : std::nullopt;
+  std::string rendered = render(diagnostics, parsed->sources);
+  if (!program) return fail(ErrorCode::kData, std::move(rendered));
+  if (warnings) *warnings = std::move(rendered);
+  return std::move(*program);
+}
+
+}  // namespace fettle

@@ -1,0 +1,31 @@
+// What a Program holds; compile.cc makes it, program.cc runs it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rules/classifier.h"
+#include "rules/program.h"
+#include "rules/steps.h"
+
+namespace fettle {
+
+struct Program::Compiled {
+  struct RuleSteps {
+    uint32_t first = 0;  // of `steps`
+    uint32_t count = 0;
+    std::optional<Verdict> on_miss;
+  };
+
+  Needs needs;
+  Defaults defaults;
+  Classifier classifier;
+  std::vector<RuleSteps> rules;
+  std::vector<CompiledStep> steps;
+  StepData data;
+  std::vector<std::string> names;
+  std::string description;
+};
+
+}  // namespace fettle

@@ -1,0 +1,13 @@
+// What `fettle check` prints.
+#pragma once
+
+#include <string>
+
+#include "rules/program.h"
+#include "rules/rule.h"
+
+namespace fettle {
+
+std::string describe_rules(const RuleSet& set, const Needs& needs);
+
+}  // namespace fettle

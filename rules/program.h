@@ -1,0 +1,90 @@
+// The compiled rule set: immutable, shared by nobody who writes, and the same in live queues, replay and
+// tests. apply() is the packet path: no allocation, no lock, no system call, no exception.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/packet.h"
+#include "rules/rule.h"
+
+namespace fettle {
+
+// How deep into packets the rules look, and so how much the kernel has to copy.
+struct Needs {
+  bool packets = false;    // false: no rule reads a byte; metadata mode does
+  bool changes = false;    // some step writes: packets must come whole
+  bool whole = false;      // reads at places that no short copy bounds (IPv6 chains, payload)
+  uint32_t depth = 0;      // bytes from the IP header that suffice where !whole && packets
+  bool interfaces = false;     // some rule asks in or out: names have to be found
+  bool any_mark_change = false;
+  std::vector<uint16_t> queues;  // targets of {queue = N} steps
+};
+
+// One block of counters per rule, one for the set; single writer, other processes may read.
+struct RuleCounters {
+  uint64_t hits = 0;    // packets that the rule matched
+  uint64_t misses = 0;  // steps that could not be applied
+};
+struct ProgramCounters {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;       // IP lengths
+  uint64_t malformed = 0;
+  uint64_t changed = 0;
+  uint64_t accepted = 0;    // by verdict
+  uint64_t dropped = 0;
+  uint64_t repeated = 0;
+  uint64_t requeued = 0;
+};
+
+// Where "log" steps go. Called on the packet path: must not block or allocate.
+class LogSink {
+ public:
+  virtual void log(uint32_t rule, const Packet& packet, const Metadata& metadata) noexcept = 0;
+
+ protected:
+  ~LogSink() = default;
+};
+
+// What one caller of apply() owns. rules.size() == Program::rules().size().
+struct ProgramState {
+  ProgramCounters* counters = nullptr;
+  std::span<RuleCounters> rules;
+  LogSink* log = nullptr;  // may be null
+};
+
+struct Outcome {
+  Verdict verdict = Verdict::kAccept;
+  uint16_t queue = 0;
+  bool changed = false;       // bytes differ: the payload must go back
+  bool mark_changed = false;  // metadata.mark differs from what came
+};
+
+class Program {
+ public:
+  Program();
+  Program(Program&&) noexcept;
+  Program& operator=(Program&&) noexcept;
+  ~Program();
+
+  // Runs the rules over one packet (design section 4), changing it and metadata.mark in place, and
+  // finishing its checksums. With !needs().packets an empty Packet will do.
+  Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state) const noexcept;
+
+  const Needs& needs() const;
+  // Names for counters, in file order.
+  const std::vector<std::string>& rule_names() const;
+  // What `fettle check` prints: rules, fields they read, tables, what is copied.
+  std::string describe() const;
+
+  struct Compiled;  // compile.cc fills it
+  explicit Program(std::unique_ptr<const Compiled> compiled);
+
+ private:
+  std::unique_ptr<const Compiled> compiled_;
+};
+
+}  // namespace fettle

@@ -1,0 +1,137 @@
+#include "rules/reference.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "rules/vocabulary.h"
+
+namespace fettle {
+namespace {
+
+constexpr std::string_view kIntroduction = R"(# The rule language
+
+A rule file is [TOML 1.0](https://toml.io/en/v1.0.0). `fettle check FILE` says whether it is right and what it compiles to. This
+page comes from the parser's own vocabulary: `fettle reference > rules/README.md`.
+
+```toml
+[defaults]
+verdict   = "accept"             # where no rule decides
+malformed = "accept"
+
+[table.print-servers]            # inside = outside; addresses, or prefixes of the same length
+"10.20.0.11"   = "203.0.113.11"
+"10.20.4.0/24" = "203.0.114.0/24"
+
+[[rule]]
+name  = "keep-alive to the central system"
+match = { protocol = "udp", dst-port = 1331, not = { src = "10.20.9.0/24" } }
+steps = [{ translate = "print-servers", at = 4 }]
+```
+
+## How rules are applied
+
+1. A packet whose headers do not parse takes `malformed` and is counted. No rule is tried.
+2. Rules are tried in the order of the file. A rule matches when all its keys hold; a list of values means any of them. `not = { ... }`
+   excludes the packets for which all keys inside hold; a list of such tables excludes what any of them does.
+3. A rule's steps run in order. A verdict (`accept`, `drop`, `repeat`, `queue`) ends the packet's way; without one the next rule is
+   tried. After the last rule `verdict` holds.
+4. Later steps and rules see the packet, and its mark, as changed.
+5. A step that cannot be applied changes nothing and counts as a miss of its rule, once; `on-miss` makes it a verdict.
+6. A changed packet leaves with right checksums. A checksum that was wrong before stays wrong, one that is absent (UDP's 0)
+   stays absent, and in a capture one that was left to the network card stays so. An unchanged packet is not touched.
+7. A later fragment has no ports and no payload: a rule with a key on these (also inside `not`) does not match it. A packet
+   without a field (the ports of ICMP) does not hold a key on that field.
+
+)";
+
+std::string escape(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string parameter_table(std::string_view owner) {
+  std::string out = "| key | values | meaning |\n| --- | --- | --- |\n";
+  for (const ParameterInfo& row : parameters()) {
+    if (row.owner != owner) continue;
+    out += fmt::format("| `{}` | {} | {} |\n", row.name, escape(row.values), escape(row.prose));
+  }
+  return out + "\n";
+}
+
+std::string key_section(const KeyInfo& key) {
+  return fmt::format("### `{}`\n\n{} Values: {}.\n\n```toml\n[[rule]]\nmatch = {{ {} }}\nsteps = [\"accept\"]\n```\n\n",
+                     key.name, key.prose, key.values, key.example);
+}
+
+std::string step_section(const StepInfo& step) {
+  std::string out = fmt::format("### `{}`\n\n`{}`. {}\n\n", step.name, step.form, step.prose);
+  if (!parameter_names(step.name).empty()) out += parameter_table(step.name);
+  const bool translates = step.kind == StepKind::kTranslate;
+  out += fmt::format("```toml\n{}[[rule]]\nmatch = {{ protocol = \"tcp\" }}\nsteps = [{}]\n```\n\n",
+                     translates ? "[table.servers]\n\"10.20.0.0/16\" = \"203.0.0.0/16\"\n\n" : "",
+                     step.example);
+  return out;
+}
+
+std::string word_list(std::string_view title, WordGroup group) {
+  std::string out = fmt::format("**{}:** ", title);
+  bool first = true;
+  for (const Word& word : words()) {
+    if (word.group != group) continue;
+    const std::string number =
+        group != WordGroup::kIcmpType ? fmt::format("{}", word.number)
+        : word.number < 0             ? fmt::format("v6 {}", word.number6)
+        : word.number6 < 0            ? fmt::format("v4 {}", word.number)
+                                      : fmt::format("v4 {}, v6 {}", word.number, word.number6);
+    out += fmt::format("{}`{}` ({})", first ? "" : ", ", word.name, number);
+    first = false;
+  }
+  return out + ".\n\n";
+}
+
+}  // namespace
+
+std::string reference_markdown() {
+  std::string out(kIntroduction);
+  out += "## The file\n\n" + parameter_table("file");
+  out += "`[defaults]`:\n\n" + parameter_table("defaults");
+  out += "`[table.NAME]` has entries `\"inside\" = \"outside\"` and may name a `file` of lines `inside,outside` (`#` begins a "
+         "comment), looked for beside the rule file. Both sides have the same family and prefix length: hosts are mapped "
+         "one for one, and the longest prefix counts. A million entries are no burden.\n\n";
+  out += "`[[rule]]`:\n\n" + parameter_table("rule");
+  out += "## Match keys\n\nA value, or a list of values of which any will do. Ranges are written `\"low-high\"`, both ends included.\n\n";
+  for (const KeyInfo& key : match_keys()) out += key_section(key);
+  out += "`bytes` has these keys:\n\n" + parameter_table("bytes");
+  out += "## Steps\n\n";
+  for (const StepInfo& step : steps()) out += step_section(step);
+  out += "## Places\n\n`from` says where `at` counts from: `payload` (behind the transport header), `transport` (that header), "
+         "`network` (the IP header), and inside the packet that an ICMP error quotes `quoted-network` and `quoted-transport`. "
+         "The checksums of the quoted packet follow a change, too.\n\n";
+  out += "## Names\n\n";
+  out += word_list("Protocols", WordGroup::kProtocol);
+  out += word_list("DSCP classes", WordGroup::kDscp);
+  out += word_list("ECN", WordGroup::kEcn);
+  out += word_list("ICMP types", WordGroup::kIcmpType);
+  out.pop_back();
+  return out;
+}
+
+std::vector<std::string> toml_examples(std::string_view markdown) {
+  constexpr std::string_view kOpen = "```toml\n";
+  constexpr std::string_view kClose = "\n```";
+  std::vector<std::string> out;
+  for (size_t at = 0; (at = markdown.find(kOpen, at)) != std::string_view::npos;) {
+    at += kOpen.size();
+    const size_t end = std::min(markdown.find(kClose, at), markdown.size());
+    out.emplace_back(markdown.substr(at, end - at));
+    at = end;
+  }
+  return out;
+}
+
+}  // namespace fettle

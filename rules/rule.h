@@ -1,0 +1,153 @@
+// A rule set as plain data: what the parser makes of a file and the compiler takes. No pointers, no
+// behaviour; every part knows where it stands so that later refusals can point at it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/address.h"
+#include "core/packet.h"
+
+namespace fettle {
+
+// 1-based; file is an index into RuleSet::files. line 0: nowhere (made by a program, not a file).
+struct Location {
+  uint32_t file = 0;
+  uint32_t line = 0;
+  uint32_t column = 0;
+};
+
+// ---- Match ------------------------------------------------------------------------------------
+
+// Operands: what one alternative of a key is. Ranges are inclusive.
+struct Range {
+  uint32_t low = 0;
+  uint32_t high = 0;
+};
+struct MaskedValue {  // (field & mask) == value
+  uint32_t value = 0;
+  uint32_t mask = 0;
+};
+struct InterfacePattern {  // "eth0", or "eth+" / "eth*" for all that begin with eth
+  InterfaceName name{};
+  InterfaceName mask{};    // 0xff where name counts
+};
+enum class FragmentKind : uint8_t { kAny, kNone, kFirst, kLater };
+// ICMP types by family: a name like "echo-request" is 8 in ICMP and 128 in ICMPv6. Range over types;
+// code range 0..255 where none was given.
+struct IcmpMatch {
+  std::optional<Range> icmp;    // types of ICMP, nothing: does not match ICMP
+  std::optional<Range> icmpv6;
+  Range code{0, 255};
+};
+struct BytesMatch {  // masked compare at a place
+  Origin from = Origin::kPayload;
+  uint32_t at = 0;
+  std::vector<std::byte> value;  // already masked
+  std::vector<std::byte> mask;   // same size
+};
+using Operand = std::variant<Range, MaskedValue, Prefix, InterfacePattern, FragmentKind, IcmpMatch,
+                             BytesMatch, Family>;
+
+// Match keys in the order of the vocabulary. Operand types by key:
+//   family: Family. protocol, src-port, dst-port, port, hook, ttl, dscp, length: Range.
+//   src, dst: Prefix. in, out: InterfacePattern. mark, tcp-flags: MaskedValue.
+//   fragment: FragmentKind. icmp-type: IcmpMatch. bytes: BytesMatch.
+enum class Key : uint8_t {
+#define FETTLE_KEY(id, ...) id,
+#include "rules/vocabulary.def"
+};
+
+struct Condition {  // holds where any of the operands does
+  Key key{};
+  std::vector<Operand> any_of;
+  Location where;
+};
+
+// Holds where all conditions do and none of `none_of` holds as a whole. none_of is one level deep.
+struct Match {
+  std::vector<Condition> all_of;
+  std::vector<Match> none_of;
+};
+
+// ---- Steps ------------------------------------------------------------------------------------
+
+enum class Verdict : uint8_t { kAccept, kDrop, kRepeat, kQueue };
+
+struct VerdictStep {
+  Verdict verdict = Verdict::kAccept;
+  uint16_t queue = 0;  // kQueue
+};
+enum class Field : uint8_t { kTtl, kDscp, kEcn, kSrc, kDst, kSrcPort, kDstPort, kWindow };
+struct SetStep {
+  struct Assignment {
+    Field field{};
+    uint32_t number = 0;
+    Address address;  // kSrc, kDst
+    Location where;
+  };
+  std::vector<Assignment> assignments;  // in the order of the file
+};
+struct TranslateStep {
+  std::string table;
+  Origin from = Origin::kPayload;
+  uint32_t at = 0;
+  bool reverse = false;
+  Location table_where;
+};
+struct WriteStep {
+  Origin from = Origin::kPayload;
+  uint32_t at = 0;
+  std::vector<std::byte> bytes;
+};
+struct MarkStep {  // mark = (mark & ~mask) | value
+  uint32_t value = 0;
+  uint32_t mask = 0xffffffff;
+};
+struct ClampMssStep {
+  uint16_t mss = 0;
+};
+struct LogStep {};
+
+struct Step {
+  std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep> what;
+  Location where;
+};
+
+// ---- The set ----------------------------------------------------------------------------------
+
+struct Rule {
+  std::string name;  // unique in the set; "rule N" (from 1) where the file gives none
+  Match match;
+  std::vector<Step> steps;
+  std::optional<Verdict> on_miss;  // accept or drop; nothing: go on with the next step
+  Location where;
+};
+
+struct TableEntry {
+  Prefix inside;  // the left side
+  Prefix outside;  // the same family and length
+  Location where;
+};
+struct Table {
+  std::string name;
+  std::vector<TableEntry> entries;
+  Location where;
+};
+
+struct Defaults {
+  Verdict verdict = Verdict::kAccept;    // kAccept or kDrop
+  Verdict malformed = Verdict::kAccept;  // kAccept or kDrop
+};
+
+struct RuleSet {
+  Defaults defaults;
+  std::vector<Table> tables;
+  std::vector<Rule> rules;
+  std::vector<std::string> files;  // the rule file, then table files as named to open(2)
+};
+
+}  // namespace fettle

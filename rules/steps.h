@@ -1,0 +1,48 @@
+// Steps as the packet path runs them: one small trivially copyable record each, with what varies in
+// length in arrays beside.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/mangle.h"
+#include "core/packet.h"
+#include "rules/address_table.h"
+#include "rules/rule.h"
+#include "rules/vocabulary.h"
+
+namespace fettle {
+
+struct CompiledStep {
+  StepKind kind{};
+  Verdict verdict = Verdict::kAccept;  // verdict steps
+  Field field{};                       // kSet: one record an assignment
+  bool more = false;                   // kSet: the next record belongs to the same step
+  Origin from = Origin::kPayload;      // kTranslate, kWrite
+  Family family = Family::kNone;       // kTranslate: the table's only one; kNone: the packet's
+  uint16_t queue = 0;
+  uint32_t at = 0;
+  uint32_t number = 0;  // kSet, kMark: the value; kClampMss: the MSS
+  uint32_t mask = 0;    // kMark
+  uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite bytes
+  uint32_t count = 0;   // kWrite
+};
+
+// What the records refer to.
+struct StepData {
+  std::vector<std::byte> bytes;
+  std::vector<AddressTable> tables;
+  std::vector<Address> addresses;
+};
+
+// One assignment of a set step.
+Edit set_field(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+// kMiss where the packet has no such place whole, or the table no such address.
+Edit translate(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+Edit write_bytes(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+
+// Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
+bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,
+                 uint32_t* offset) noexcept;
+
+}  // namespace fettle
