@@ -78,6 +78,7 @@ class Compiler {
     out.from = step.from;
     out.at = step.at;
     out.first = table_index(step);
+    out.family = only_family(out.first);
     out_->steps.push_back(out);
   }
   void add_step(const WriteStep& step) {
@@ -130,6 +131,14 @@ class Compiler {
     out_->data.tables.push_back(std::move(*made));
     built_.push_back({step.table, step.reverse, index});
     return index;
+  }
+
+  // The table's family, where it has but one.
+  Family only_family(uint32_t table) const {
+    if (table >= out_->data.tables.size()) return Family::kNone;  // refused
+    const AddressTable& mine = out_->data.tables[table];
+    if (mine.has(Family::kIpv4) == mine.has(Family::kIpv6)) return Family::kNone;
+    return mine.has(Family::kIpv4) ? Family::kIpv4 : Family::kIpv6;
   }
 
   void refuse_table(const TranslateStep& step) {

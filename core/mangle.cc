@@ -1,0 +1,223 @@
+#include "core/mangle.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/checksum.h"
+#include "core/structure.h"
+
+namespace fettle {
+namespace {
+
+using Sum = Packet::Sum;
+using Bytes = std::span<const std::byte>;
+
+uint32_t field_of(const Packet& packet) {
+  return packet.transport + static_cast<uint32_t>(checksum_field(packet.protocol));
+}
+
+bool all_covered_is_zero(const Packet& packet) {
+  const uint32_t end = std::min(packet.size, covered_end(packet));
+  return std::all_of(packet.data + packet.transport, packet.data + end,
+                     [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+bool field_is_here(const Packet& packet) {
+  if (packet.transport == 0 || packet.stop == ParseStop::kUnknownTransport) return false;
+  const uint32_t width = packet.is(Protocol::kSctp) ? 4 : 2;
+  return field_of(packet) + width <= packet.size;
+}
+
+// What edits do to the transport checksum; before the first one, while the field still tells.
+Sum judge(const Packet& packet) {
+  if (packet.plan == ChecksumPlan::kFinish || packet.plan == ChecksumPlan::kClear) {
+    return Sum::kLeft;
+  }
+  if (!field_is_here(packet)) return Sum::kLeft;
+  if (packet.plan == ChecksumPlan::kPseudo) return Sum::kPseudo;
+  const std::byte* at = packet.data + field_of(packet);
+  const bool capture = packet.plan == ChecksumPlan::kCapture;
+  if (packet.is(Protocol::kSctp)) {
+    if (packet.fragment) return Sum::kRefuse;
+    const bool zero = capture && load<uint32_t>(at) == 0;
+    const bool partial = zero && transport_checksum_state(packet) == ChecksumState::kPartial;
+    return partial ? Sum::kLeft : Sum::kCrc;
+  }
+
+  const auto field = load<uint16_t>(at);
+  if (packet.is(Protocol::kUdp) || packet.is(Protocol::kUdpLite)) {
+    if (field == 0) return Sum::kLeft;
+  }
+  // Wrong, though RFC 1624 would take this 0 for the same as the right 0xffff.
+  const bool nothing = packet.is(Protocol::kIcmp) && field == 0 && all_covered_is_zero(packet);
+  if (nothing && packet.size >= covered_end(packet)) return Sum::kLeft;
+  const bool offloads = packet.is(Protocol::kTcp) || packet.is(Protocol::kUdp);
+  if (!capture || !offloads || packet.fragment) return Sum::kIncremental;
+  if (field != fold(pseudo_header_sum(packet))) return Sum::kIncremental;
+  const bool good = packet.size >= covered_end(packet) && transport_sum_is_right(packet);
+  return good ? Sum::kIncremental : Sum::kPseudo;
+}
+
+// One edit of a packet on its way into the bytes, with all that follows from it. The packet may be
+// the quote in `outer`, whose checksum then follows each byte that becomes another.
+class Replacement {
+ public:
+  Replacement(Packet& packet, Packet* outer, uint32_t at, Bytes bytes)
+      : packet_(packet), outer_(outer), at_(at), end_(at + size_of(bytes)), bytes_(bytes) {}
+
+  Edit apply();
+
+ private:
+  static uint32_t size_of(Bytes bytes) { return static_cast<uint32_t>(bytes.size()); }
+  bool touches(uint32_t from, uint32_t to) const { return at_ < to && from < end_; }
+  void follow(uint16_t& field, uint32_t from, uint32_t to, uint32_t origin) const;
+  void follow_pseudo_header(uint16_t& field) const;
+  bool transport_changes() const;
+  bool pseudo_header_changes() const;
+  uint16_t new_field() const;
+  uint32_t new_crc() const;
+  void put(uint32_t at, Bytes bytes);
+  template <typename T>
+  void put_number(uint32_t at, T value) {
+    put(at, std::as_bytes(std::span(&value, 1)));
+  }
+
+  Packet& packet_;
+  Packet* outer_;
+  uint32_t at_;
+  uint32_t end_;
+  Bytes bytes_;
+};
+
+// What of the edit falls into [from, to) enters `field`; words are counted from `origin`.
+void Replacement::follow(uint16_t& field, uint32_t from, uint32_t to, uint32_t origin) const {
+  from = std::max(from, at_);
+  to = std::min(to, end_);
+  if (from >= to) return;
+  field = update(field, {packet_.data + from, to - from}, bytes_.subspan(from - at_, to - from),
+                 ((from - origin) & 1) != 0);
+}
+
+void Replacement::follow_pseudo_header(uint16_t& field) const {
+  if (!has_pseudo_header(packet_.protocol)) return;
+  const bool ipv4 = packet_.family == Family::kIpv4;
+  const uint32_t address = ipv4 ? 4 : 16;
+  const uint32_t source = packet_.home_address ? packet_.home_address : (ipv4 ? 12 : 8);
+  const uint32_t destination = packet_.final_destination;
+  const uint32_t elided = packet_.final_elided;
+  follow(field, source, source + address, source);
+  follow(field, destination + elided, destination + address, destination);
+  if (elided > 0) follow(field, 24, 24 + elided, 24);
+}
+
+bool Replacement::transport_changes() const {
+  return touches(packet_.transport, covered_end(packet_));
+}
+
+uint16_t Replacement::new_field() const {
+  auto field = load<uint16_t>(packet_.data + field_of(packet_));
+  if (packet_.sum == Sum::kPseudo) {
+    field = static_cast<uint16_t>(~field);
+    follow_pseudo_header(field);
+    return static_cast<uint16_t>(~field);
+  }
+  follow_pseudo_header(field);
+  follow(field, packet_.transport, covered_end(packet_), packet_.transport);
+  const bool udp = packet_.is(Protocol::kUdp) || packet_.is(Protocol::kUdpLite);
+  return udp && field == 0 ? uint16_t{0xffff} : field;
+}
+
+uint32_t Replacement::new_crc() const {
+  const uint32_t from = std::max(at_, packet_.transport);
+  const uint32_t to = std::min(end_, packet_.transport_end);
+  return update_crc32c(load<uint32_t>(packet_.data + field_of(packet_)),
+                       {packet_.data + from, to - from}, bytes_.subspan(from - at_, to - from),
+                       packet_.transport_end - to);
+}
+
+void Replacement::put(uint32_t at, Bytes bytes) {
+  if (outer_ != nullptr) {
+    const auto quote = static_cast<uint32_t>(packet_.data - outer_->data);
+    Replacement(*outer_, nullptr, quote + at, bytes).apply();
+    return;
+  }
+  std::memmove(packet_.data + at, bytes.data(), bytes.size());
+  packet_.changed = true;
+}
+
+Edit Replacement::apply() {
+  if (std::memcmp(packet_.data + at_, bytes_.data(), bytes_.size()) == 0) return Edit::kDone;
+  if (packet_.sum == Sum::kUnknown) packet_.sum = judge(packet_);
+  if (packet_.sum == Sum::kRefuse && transport_changes()) return Edit::kMiss;
+
+  const bool crc = packet_.sum == Sum::kCrc && transport_changes();
+  const bool field = packet_.sum == Sum::kIncremental || packet_.sum == Sum::kPseudo;
+  const uint32_t crc_value = crc ? new_crc() : 0;
+  uint16_t value = field ? new_field() : 0;
+  const bool ip = packet_.family == Family::kIpv4 && at_ < packet_.header;
+  auto ip_value = ip ? load<uint16_t>(packet_.data + 10) : uint16_t{0};
+  if (ip) follow(ip_value, 0, packet_.header, 0);
+
+  put(at_, bytes_);
+  if (ip) put_number(10, ip_value);
+  if (crc) put_number(field_of(packet_), crc_value);
+  if (field) {
+    // RFC 1624 cannot tell a sum of words that are all 0 from one that comes out as 0.
+    if (value == 0 && packet_.is(Protocol::kIcmp)) {
+      put_number(field_of(packet_), value);
+      if (all_covered_is_zero(packet_)) value = 0xffff;
+    }
+    put_number(field_of(packet_), value);
+  }
+  return Edit::kDone;
+}
+
+bool can_edit(const Packet& packet) {
+  if (packet.malformed() || packet.plan == ChecksumPlan::kImmutable) return false;
+  if (packet.plan != ChecksumPlan::kFinish) return true;
+  return field_is_here(packet) && !packet.fragment && packet.size >= covered_end(packet);
+}
+
+// Behind the headers of a later fragment are bytes of a transport whose checksum is elsewhere.
+uint32_t writable_end(const Packet& packet) {
+  return packet.later_fragment ? packet.header : packet.size;
+}
+
+Edit edit(Packet& packet, Packet* outer, uint32_t offset, Bytes bytes) {
+  const uint32_t end = writable_end(packet);
+  if (offset > end || bytes.size() > end - offset) return Edit::kMiss;
+  if (bytes.empty()) return Edit::kDone;
+  if (!keeps_structure(packet, offset, bytes)) return Edit::kMiss;
+  return Replacement(packet, outer, offset, bytes).apply();
+}
+
+}  // namespace
+
+Edit write(Packet& packet, uint32_t offset, Bytes bytes) {
+  return can_edit(packet) ? edit(packet, nullptr, offset, bytes) : Edit::kMiss;
+}
+
+Edit write_quoted(Packet& packet, uint32_t offset, Bytes bytes) {
+  Packet quote;
+  if (!can_edit(packet) || !parse_quoted(packet, &quote) || quote.header == 0) return Edit::kMiss;
+  return edit(quote, &packet, offset, bytes);
+}
+
+void finish(Packet& packet) {
+  if (!packet.changed) return;
+  if (packet.plan != ChecksumPlan::kFinish && packet.plan != ChecksumPlan::kClear) return;
+  if (!field_is_here(packet)) return;
+  std::byte* field = packet.data + field_of(packet);
+  if (packet.plan == ChecksumPlan::kClear) {
+    store<uint16_t>(field, 0);
+  } else if (packet.is(Protocol::kSctp)) {
+    store(field,
+          sctp_crc32c({packet.data + packet.transport, packet.transport_end - packet.transport}));
+  } else {
+    store(field, full_transport_checksum(packet));
+  }
+  packet.plan = ChecksumPlan::kComplete;
+  packet.sum = Sum::kUnknown;
+}
+
+}  // namespace fettle

@@ -1,0 +1,140 @@
+// fettle run: the supervisor and its workers.
+#include <charconv>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "workers/commands.h"
+#include "workers/supervisor.h"
+#include "workers/topology.h"
+
+namespace fettle {
+namespace {
+
+constexpr uint32_t kLargestBatch = 256;
+// More than this the kernel does not queue, whatever it is told (the id table of 6.18).
+constexpr uint32_t kLongestQueue = 65536;
+
+struct RunFlags {
+  RunOptions options;
+  std::string queue_balance;
+  std::string cpus;
+  std::string on_crash = "accept";
+  bool fail_open = false;  // the defaults, spelt out
+  bool gso = false;
+  bool fail_closed = false;
+  bool no_gso = false;
+  uint32_t copy_range = 0;
+  uint32_t drain_time = 1000;
+};
+
+bool parse_queue(std::string_view text, uint16_t* queue) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *queue);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+Result<void> parse_queue_balance(std::string_view text, RunOptions* options) {
+  const size_t colon = text.find(':');
+  const std::string_view last = colon == std::string_view::npos ? text : text.substr(colon + 1);
+  if (parse_queue(text.substr(0, colon), &options->first_queue) &&
+      parse_queue(last, &options->last_queue) && options->first_queue <= options->last_queue) {
+    return {};
+  }
+  return fail(ErrorCode::kUsage, fmt::format("--queue-balance: found \"{}\", expected a queue like 0 or "
+                                             "a range like 0:3, with numbers from 0 to 65535",
+                                             text));
+}
+
+Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) {
+  RunOptions options = flags.options;
+  if (auto parsed = parse_queue_balance(flags.queue_balance, &options); !parsed) {
+    return std::unexpected(parsed.error());
+  }
+  auto cpus = usable_cpus();
+  if (!cpus) return std::unexpected(cpus.error());
+  if (!flags.cpus.empty()) cpus = parse_cpu_list(flags.cpus, *cpus);
+  if (!cpus) return std::unexpected(cpus.error());
+  options.cpus = std::move(*cpus);
+  options.fail_open = !flags.fail_closed;
+  options.gso = !flags.no_gso;
+  options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
+  options.drain_time = std::chrono::milliseconds(flags.drain_time);
+  if (copy_range_given) options.copy_range = flags.copy_range;
+  return options;
+}
+
+int run(const RunFlags& flags, bool copy_range_given) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("fettle"));
+  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
+  spdlog::flush_on(spdlog::level::info);
+  auto options = finish_options(flags, copy_range_given);
+  if (!options) return report(options.error());
+  auto supervisor = Supervisor::create(std::move(*options));
+  if (!supervisor) return report(supervisor.error());
+  return (*supervisor)->run();
+}
+
+void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
+  command->add_option("--rules", flags->options.rules, "The rule file (TOML)")->required();
+  command
+      ->add_option("--queue-balance", flags->queue_balance,
+                   "Queues, as iptables' NFQUEUE has them: A:B, or one, A; a worker each")
+      ->required();
+  command->add_option("--cpus", flags->cpus,
+                      "CPUs for the workers in turn, like 0,2-3 (default: the machine's)");
+  command->add_option("--batch", flags->options.batch, "Packets per recvmmsg and per reply")
+      ->check(CLI::Range(1u, kLargestBatch))
+      ->capture_default_str();
+  command
+      ->add_option("--receive-buffer", flags->options.receive_buffer,
+                   "Bytes of each queue's socket buffer (SO_RCVBUFFORCE), as the kernel counts them: "
+                   "2304 for a packet of 1500 bytes; 64K, 64M")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(size_t{4096}, size_t{1} << 31))
+      ->default_str("64M");
+  command->add_option("--queue-length", flags->options.queue_length, "Packets that may wait in a queue")
+      ->check(CLI::Range(1u, kLongestQueue))
+      ->capture_default_str();
+  auto* open = command->add_flag("--fail-open", flags->fail_open, "Full queue or socket: packets pass unchanged (default)");
+  command->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
+      ->excludes(open);
+  auto* gso = command->add_flag("--gso", flags->gso, "Take super-packets whole (default)");
+  command->add_flag("--no-gso", flags->no_gso, "Have the kernel cut super-packets into segments first")
+      ->excludes(gso);
+  *copy_range = command
+                    ->add_option("--copy-range", flags->copy_range,
+                                 "Bytes of each packet to copy; 0: none (default: what the rules need). A "
+                                 "packet that is cut cannot be changed")
+                    ->check(CLI::Range(0u, 65535u));
+  command
+      ->add_option("--on-crash", flags->on_crash,
+                   "Packets that a worker had in hand when it died: accept or drop")
+      ->check(CLI::IsMember({"accept", "drop"}))
+      ->capture_default_str();
+  command
+      ->add_option("--drain-time", flags->drain_time,
+                   "Milliseconds that emptying the queues may take at the end")
+      ->check(CLI::Range(0u, 60'000u))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* command = app.add_subcommand("run", "Mend packets on live queues");
+  CLI::Option* copy_range = nullptr;
+  add_flags(command, flags.get(), &copy_range);
+  command->footer(
+      "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT empty the\n"
+      "queues and end.\n\n"
+      "Example:\n"
+      "  fettle run --rules print-servers.toml --queue-balance 0:1\n"
+      "  iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 --queue-bypass");
+  command->callback(
+      [flags, copy_range, exit_code] { *exit_code = run(*flags, copy_range->count() > 0); });
+}
+
+}  // namespace fettle

@@ -1,0 +1,280 @@
+#include "workers/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <cap-ng.h>
+#include <spdlog/spdlog.h>
+
+#include "rules/compile.h"
+#include "workers/queue_owner.h"
+#include "workers/topology.h"
+#include "workers/worker.h"
+
+namespace fettle {
+namespace {
+
+constexpr auto kReportInterval = std::chrono::seconds(1);
+constexpr auto kGrace = std::chrono::seconds(2);  // beyond the drain time, then SIGKILL
+
+// A packet sent to a queue of our own would come back for ever.
+Result<void> check_queue_steps(const Program& program, const RunOptions& options) {
+  for (const uint16_t target : program.needs().queues) {
+    if (target < options.first_queue || target > options.last_queue) continue;
+    return fail(ErrorCode::kData,
+                fmt::format("{}: {{ queue = {} }} sends packets to a queue of this run "
+                            "(--queue-balance {}:{}), where they would go round for ever",
+                            options.rules, target, options.first_queue, options.last_queue));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Program>> load_checked(const RunOptions& options) {
+  std::string warnings;
+  auto program = load_program(options.rules, &warnings);
+  if (!program) return std::unexpected(program.error());
+  if (!warnings.empty()) spdlog::warn("{}", warnings);
+  if (auto checked = check_queue_steps(*program, options); !checked) {
+    return std::unexpected(checked.error());
+  }
+  return std::make_unique<Program>(std::move(*program));
+}
+
+}  // namespace
+
+Supervisor::Supervisor(RunOptions options) : options_(std::move(options)) {}
+
+Supervisor::~Supervisor() {
+  if (signal_fd_ >= 0) close(signal_fd_);
+  if (running_fd_ >= 0) close(running_fd_);
+}
+
+Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
+  std::unique_ptr<Supervisor> out(new Supervisor(std::move(options)));
+  auto program = load_checked(out->options_);
+  if (!program) return std::unexpected(program.error());
+  out->program_ = std::move(*program);
+  if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
+    return fail(ErrorCode::kNoPermission,
+                "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
+                "need; run as root or with it in the ambient set");
+  }
+  if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
+  for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
+    if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
+      return std::unexpected(opened.error());
+    }
+  }
+  return out;
+}
+
+Result<void> Supervisor::watch_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  signal(SIGPIPE, SIG_IGN);
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0 ||
+      (signal_fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0 ||
+      (running_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) {
+    return fail(ErrorCode::kOs, fmt::format("cannot watch signals: {}", std::strerror(errno)));
+  }
+  return {};
+}
+
+QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) const {
+  const Needs& needs = program.needs();
+  uint32_t range = 0;
+  if (needs.packets) range = needs.changes || needs.whole ? 0xffff : std::max(needs.depth, 128u);
+  return {.queue = queue,
+          .length = options_.queue_length,
+          .copy_range = options_.copy_range.value_or(range),
+          .fail_open = options_.fail_open,
+          .gso = options_.gso};
+}
+
+Result<void> Supervisor::open_queue(uint16_t number) {
+  Queue queue{.settings = settings_for(number, *program_),
+              .socket = {},
+              .cpu = options_.cpus[queues_.size() % options_.cpus.size()],
+              .page = {},
+              .worker = {},
+              .successor = {}};
+  auto page = SharedMemory::create(sizeof(WorkerPage));
+  if (!page) return std::unexpected(page.error());
+  queue.page = std::move(*page);
+  new (queue.page.data()) WorkerPage;
+
+  auto socket = QueueSocket::open(options_.receive_buffer);
+  if (!socket) return std::unexpected(socket.error());
+  if (auto bound = socket->bind(queue.settings); !bound) {
+    const std::string owner = socket->bind_error() == EPERM ? queue_owner(number) : "";
+    if (owner.empty()) return std::unexpected(bound.error());
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("queue {} is taken: {} has bound it; give another --queue-balance range or "
+                            "stop that process",
+                            number, owner));
+  }
+  queue.socket = std::move(*socket);
+  const QueueSettings& set = queue.settings;
+  spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", number,
+               queue.cpu, set.length,
+               set.copy_range == 0 ? "metadata only"
+                                   : fmt::format("copy range {}", set.copy_range),
+               set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
+               set.gso ? "GSO" : "no GSO");
+  if (queue.socket.receive_buffer() < options_.receive_buffer) {
+    spdlog::warn("queue {}: asked for a receive buffer of {} bytes, the kernel gave {}", number,
+                 options_.receive_buffer, queue.socket.receive_buffer());
+  }
+  queues_.push_back(std::move(queue));
+  return {};
+}
+
+int Supervisor::run() {
+  for (Queue& queue : queues_) start_worker(queue, 'n');
+  awaited_ = queues_.size();
+  next_report_ = Clock::now() + kReportInterval;
+  while (!stopped()) {
+    pollfd fds[] = {{.fd = signal_fd_, .events = POLLIN, .revents = 0},
+                    {.fd = running_fd_, .events = POLLIN, .revents = 0}};
+    poll(fds, 2, next_timeout(Clock::now()));
+    signalfd_siginfo info;
+    while (read(signal_fd_, &info, sizeof info) == sizeof info) {
+      on_signal(static_cast<int>(info.ssi_signo));
+    }
+    uint64_t running = 0;
+    if (read(running_fd_, &running, sizeof running) == sizeof running) on_running(running);
+    const auto now = Clock::now();
+    restart_due(now);
+    kill_overdue(now);
+    if (now >= next_report_) report_losses(now);
+  }
+  report_losses(Clock::now());
+  for (Queue& queue : queues_) release_rest(queue);
+  print_summary();
+  return exit_status_;
+}
+
+void Supervisor::on_signal(int signal) {
+  switch (signal) {
+    case SIGCHLD: reap(); break;
+    case SIGHUP:
+      if (phase_ == Phase::kRunning) {
+        start_reload();
+      } else {
+        reload_again_ = phase_ != Phase::kStopping;
+      }
+      break;
+    case SIGTERM:
+    case SIGINT:
+      if (phase_ != Phase::kStopping) {
+        spdlog::info("stopping: {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        start_stop();
+      }
+      break;
+    default: break;
+  }
+}
+
+void Supervisor::on_running(uint64_t workers) {
+  if (phase_ != Phase::kStarting) return;
+  awaited_ -= std::min<size_t>(awaited_, workers);
+  if (awaited_ > 0) return;
+  phase_ = Phase::kRunning;
+  spdlog::info("ready: {}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
+               queues_.size() == 1 ? "" : "s", program_->rule_names().size(),
+               program_->rule_names().size() == 1 ? "" : "s");
+  if (std::exchange(reload_again_, false)) start_reload();
+}
+
+std::string Supervisor::queue_range() const {
+  return options_.first_queue == options_.last_queue
+             ? fmt::format("queue {}", options_.first_queue)
+             : fmt::format("queues {}:{}", options_.first_queue, options_.last_queue);
+}
+
+void Supervisor::start_reload() {
+  auto program = load_checked(options_);
+  if (!program) {
+    spdlog::error("reload refused, the rules in force stay:\n{}", program.error().message);
+    return;
+  }
+  next_program_ = std::move(*program);
+  phase_ = Phase::kReloading;
+  deadline_ = Clock::now() + options_.drain_time + kGrace;
+  for (Queue& queue : queues_) {
+    const QueueSettings next = settings_for(queue.settings.queue, *next_program_);
+    queue.shared().next = next;
+    if (auto child = fork_worker(queue, *next_program_, next)) {
+      queue.successor = std::move(*child);
+    } else {
+      spdlog::error("{}", child.error().message);  // it is started when its predecessor has gone
+    }
+    queue.shared().order.store(Order::kRetire, std::memory_order_release);
+    if (queue.worker.pid > 0) {
+      kill(queue.worker.pid, SIGUSR1);
+    } else {
+      adopt_successor(queue, 'r');
+    }
+  }
+  finish_reload();
+}
+
+void Supervisor::finish_reload() {
+  const bool waiting = std::ranges::any_of(queues_, [](const Queue& queue) {
+    return queue.shared().order.load(std::memory_order_relaxed) == Order::kRetire;
+  });
+  if (phase_ != Phase::kReloading || waiting) return;
+  program_ = std::move(next_program_);
+  phase_ = Phase::kRunning;
+  spdlog::info("reloaded: {} rule{} from {}", program_->rule_names().size(),
+               program_->rule_names().size() == 1 ? "" : "s", options_.rules);
+  if (std::exchange(reload_again_, false)) start_reload();
+}
+
+void Supervisor::start_stop() {
+  phase_ = Phase::kStopping;
+  deadline_ = Clock::now() + options_.drain_time + kGrace;
+  for (Queue& queue : queues_) {
+    queue.shared().order.store(Order::kDrain, std::memory_order_release);
+    if (queue.successor.pid > 0) kill(queue.successor.pid, SIGKILL);
+    if (queue.worker.pid > 0) kill(queue.worker.pid, SIGUSR1);
+  }
+}
+
+void Supervisor::kill_overdue(Clock::time_point now) {
+  if ((phase_ != Phase::kReloading && phase_ != Phase::kStopping) || now < deadline_) return;
+  for (Queue& queue : queues_) {
+    const bool told = queue.shared().order.load(std::memory_order_relaxed) != Order::kRun;
+    if (queue.worker.pid <= 0 || !told) continue;
+    spdlog::error("queue {}: worker {} does not end, killing it", queue.settings.queue,
+                  queue.worker.pid);
+    kill(queue.worker.pid, SIGKILL);
+  }
+  deadline_ = now + kGrace;
+}
+
+bool Supervisor::stopped() const {
+  return phase_ == Phase::kStopping && std::ranges::all_of(queues_, [](const Queue& queue) {
+           return queue.worker.pid <= 0 && queue.successor.pid <= 0;
+         });
+}
+
+int Supervisor::next_timeout(Clock::time_point now) const {
+  auto next = next_report_;
+  if (phase_ == Phase::kReloading || phase_ == Phase::kStopping) next = std::min(next, deadline_);
+  for (const Queue& queue : queues_) {
+    if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);
+  }
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 1000));
+}
+
+}  // namespace fettle

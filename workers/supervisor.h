@@ -1,0 +1,127 @@
+// The supervisor: owns the queues' sockets, keeps one worker process on each, restarts the dead, replaces
+// them at a reload, ends them in order. Reads no packet. One thread, one poll loop.
+//
+// A queue's worker:   starting ──► running ──► retiring ──► (its successor runs)
+//                                     │  died
+//                                     ▼
+//                                 backing off ──► starting
+//
+// A reload forks a successor with the new program for each queue; it prepares and waits. The
+// predecessor is told to retire, and when it has gone the successor begins: no batch sees two
+// programs, and the queue waits for the length of one wake-up.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/nfqueue.h"
+#include "core/result.h"
+#include "core/shared_memory.h"
+#include "rules/program.h"
+#include "workers/heritage.h"
+
+namespace fettle {
+
+struct RunOptions {
+  std::string rules;
+  uint16_t first_queue = 0;
+  uint16_t last_queue = 0;
+  std::vector<int> cpus;              // worker i runs on cpus[i % size]
+  uint32_t batch = 16;
+  size_t receive_buffer = 64 << 20;   // as read back
+  uint32_t queue_length = 4096;
+  bool fail_open = true;
+  bool gso = true;
+  std::optional<uint32_t> copy_range;  // nothing: what the rules need
+  Verdict on_crash = Verdict::kAccept;
+  std::chrono::milliseconds drain_time{1000};
+};
+
+class Supervisor {
+ public:
+  // Loads the rules, opens, configures and binds every queue.
+  static Result<std::unique_ptr<Supervisor>> create(RunOptions options);
+  ~Supervisor();
+
+  // Until SIGTERM or SIGINT, or until nothing works any more. Returns an exit status.
+  int run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Child {
+    pid_t pid = -1;
+    int start_fd = -1;  // write end: see Heritage::start_fd
+    SharedMemory rules;  // RuleCounters of its program, which a restart goes on with
+    const Program* program = nullptr;
+  };
+  struct Queue {
+    QueueSettings settings;  // in force
+    QueueSocket socket;
+    int cpu = 0;
+    SharedMemory page;       // WorkerPage
+    Child worker;
+    Child successor;         // standing by, during a reload
+    Clock::time_point began{};
+    Clock::time_point restart_at{};  // while worker.pid < 0
+    std::chrono::milliseconds back_off{0};
+    uint32_t restarts = 0;
+    QueueStatus seen{};      // for what was lost since
+    uint64_t seen_socket_drops = 0;
+    Clock::time_point quiet_until{};
+    WorkerPage& shared() const { return *page.as<WorkerPage>(); }
+  };
+  enum class Phase : uint8_t { kStarting, kRunning, kReloading, kStopping };
+
+  explicit Supervisor(RunOptions options);
+  Result<void> open_queue(uint16_t number);
+  Result<void> watch_signals();
+  QueueSettings settings_for(uint16_t queue, const Program& program) const;
+
+  Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
+                            SharedMemory counters = {});
+  [[noreturn]] void become_worker(Queue& queue, const Program& program, const QueueSettings& settings,
+                                  const Child& child, int start_fd);
+  const Program& newest_program() const { return next_program_ ? *next_program_ : *program_; }
+  void start_worker(Queue& queue, char how);
+  static void begin(Child& child, char how);
+  void reap();
+  void on_exit(Queue& queue, int status);
+  void on_death(Queue& queue, int status);
+  void adopt_successor(Queue& queue, char how);
+  void restart_due(Clock::time_point now);
+  void on_signal(int signal);
+  void on_running(uint64_t workers);
+  void start_reload();
+  void finish_reload();
+  void start_stop();
+  void kill_overdue(Clock::time_point now);
+  bool stopped() const;
+  void report_losses(Clock::time_point now);
+  void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
+  void release_rest(Queue& queue);
+  int next_timeout(Clock::time_point now) const;
+  void print_summary() const;
+  std::string queue_range() const;
+
+  RunOptions options_;
+  std::unique_ptr<Program> program_;
+  std::unique_ptr<Program> next_program_;  // during a reload
+  std::vector<Queue> queues_;
+  Phase phase_ = Phase::kStarting;
+  size_t awaited_ = 0;   // workers that have yet to say that they run
+  bool reload_again_ = false;
+  Clock::time_point deadline_{};      // of the reload or stop under way
+  Clock::time_point next_report_{};
+  int signal_fd_ = -1;
+  int running_fd_ = -1;
+  int exit_status_ = 0;
+};
+
+}  // namespace fettle

@@ -1,0 +1,199 @@
+// The supervisor's children: how they are made, and what happens when they end.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include <spdlog/spdlog.h>
+
+#include "workers/supervisor.h"
+#include "workers/worker.h"
+
+namespace fettle {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A worker that lived this long is restarted at once; one that dies sooner waits, twice as long
+// each time.
+constexpr milliseconds kHealthyLife{100};
+constexpr milliseconds kFirstBackOff{50};
+constexpr milliseconds kLongestBackOff{5000};
+
+std::string describe_end(int status) {
+  if (WIFSIGNALED(status)) {
+    return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  }
+  return fmt::format("exited with status {}", WEXITSTATUS(status));
+}
+
+bool done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kWorkerDone; }
+
+}  // namespace
+
+Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& program,
+                                                  const QueueSettings& settings,
+                                                  SharedMemory counters) {
+  Child child;
+  child.program = &program;
+  child.rules = std::move(counters);
+  if (!child.rules.data()) {
+    const size_t rules = std::max<size_t>(program.rule_names().size(), 1);
+    auto made = SharedMemory::create(rules * sizeof(RuleCounters));
+    if (!made) return std::unexpected(made.error());
+    child.rules = std::move(*made);
+  }
+  int start[2];
+  if (pipe2(start, O_CLOEXEC) != 0) {
+    return fail(ErrorCode::kOs, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+  }
+  child.start_fd = start[1];
+  child.pid = fork();
+  if (child.pid == 0) become_worker(queue, program, settings, child, start[0]);
+  close(start[0]);
+  if (child.pid < 0) {
+    close(start[1]);
+    return fail(ErrorCode::kOs, fmt::format("cannot fork a worker: {}", std::strerror(errno)));
+  }
+  return child;
+}
+
+void Supervisor::become_worker(Queue& queue, const Program& program, const QueueSettings& settings,
+                               const Child& child, int start_fd) {
+  // Nothing of the other queues, and no write end that would keep a sibling waiting for ever.
+  close(child.start_fd);
+  for (const Queue& other : queues_) {
+    if (&other != &queue) close(other.socket.fd());
+    if (other.worker.start_fd >= 0) close(other.worker.start_fd);
+    if (other.successor.start_fd >= 0) close(other.successor.start_fd);
+  }
+  close(signal_fd_);
+  Heritage heritage;
+  heritage.queue_fd = queue.socket.fd();
+  heritage.send_buffer = queue.socket.send_buffer();
+  heritage.running_fd = running_fd_;
+  heritage.start_fd = start_fd;
+  heritage.program = &program;
+  heritage.page = &queue.shared();
+  heritage.rules = {child.rules.as<RuleCounters>(), program.rule_names().size()};
+  heritage.options = {.cpu = queue.cpu,
+                      .batch = options_.batch,
+                      .settings = settings,
+                      .on_crash = options_.on_crash,
+                      .drain_time = options_.drain_time};
+  heritage.early = queue.socket.take_early_datagrams();
+  const int status = run_worker(std::move(heritage));
+  spdlog::default_logger()->flush();
+  _exit(status);
+}
+
+void Supervisor::begin(Child& child, char how) {
+  // A child that is gone already is seen by reap().
+  [[maybe_unused]] const ssize_t written = write(child.start_fd, &how, 1);
+  close(std::exchange(child.start_fd, -1));
+}
+
+void Supervisor::start_worker(Queue& queue, char how) {
+  const Program& program = newest_program();
+  SharedMemory counters;
+  if (queue.worker.program == &program) counters = std::move(queue.worker.rules);
+  auto child = fork_worker(queue, program, queue.settings, std::move(counters));
+  if (!child) {
+    spdlog::error("queue {}: {}", queue.settings.queue, child.error().message);
+    queue.restart_at = Clock::now() + kLongestBackOff;
+    return;
+  }
+  queue.socket.take_early_datagrams();  // the child has them
+  queue.worker = std::move(*child);
+  queue.began = Clock::now();
+  begin(queue.worker, how);
+}
+
+void Supervisor::reap() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    for (Queue& queue : queues_) {
+      if (pid == queue.worker.pid) {
+        queue.worker.pid = -1;
+        on_exit(queue, status);
+      } else if (pid == queue.successor.pid) {
+        queue.successor.pid = -1;
+        close(std::exchange(queue.successor.start_fd, -1));
+        if (phase_ != Phase::kStopping) {
+          spdlog::error("queue {}: the new worker {} before it began", queue.settings.queue,
+                        describe_end(status));
+        }
+      }
+    }
+  }
+}
+
+void Supervisor::on_exit(Queue& queue, int status) {
+  switch (phase_) {
+    case Phase::kStopping:
+      if (!done(status)) {
+        spdlog::error("queue {}: worker {}", queue.settings.queue, describe_end(status));
+      }
+      return;
+    case Phase::kStarting:
+      if (queue.restarts > 0 || done(status)) return on_death(queue, status);
+      spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue, describe_end(status));
+      exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+      start_stop();
+      return;
+    case Phase::kReloading:
+      if (queue.shared().order.load(std::memory_order_relaxed) == Order::kRetire) {
+        if (!done(status)) {
+          spdlog::warn("queue {}: worker {} as it was to retire", queue.settings.queue,
+                       describe_end(status));
+        }
+        adopt_successor(queue, done(status) ? 'n' : 'r');
+        finish_reload();
+        return;
+      }
+      on_death(queue, status);
+      return;
+    case Phase::kRunning: on_death(queue, status); return;
+  }
+}
+
+void Supervisor::adopt_successor(Queue& queue, char how) {
+  queue.settings = queue.shared().next;
+  queue.shared().order.store(Order::kRun, std::memory_order_release);
+  if (queue.successor.pid <= 0) return start_worker(queue, 'r');
+  queue.worker = std::move(queue.successor);
+  queue.successor = {};
+  queue.began = Clock::now();
+  begin(queue.worker, how);
+}
+
+void Supervisor::on_death(Queue& queue, int status) {
+  const auto now = Clock::now();
+  const bool healthy = now - queue.began >= kHealthyLife;
+  if (healthy) {
+    queue.back_off = milliseconds{0};
+  } else {
+    queue.back_off = std::clamp(queue.back_off * 2, kFirstBackOff, kLongestBackOff);
+  }
+  ++queue.restarts;
+  queue.restart_at = now + queue.back_off;
+  spdlog::error("queue {}: worker {}; restarting {}, packets wait in the kernel", queue.settings.queue,
+                describe_end(status),
+                healthy ? "now" : fmt::format("in {} ms", queue.back_off.count()));
+  restart_due(now);
+}
+
+void Supervisor::restart_due(Clock::time_point now) {
+  if (phase_ == Phase::kStopping) return;
+  for (Queue& queue : queues_) {
+    if (queue.worker.pid < 0 && now >= queue.restart_at) start_worker(queue, 'r');
+  }
+}
+
+}  // namespace fettle

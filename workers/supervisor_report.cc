@@ -1,0 +1,110 @@
+// What the supervisor tells: losses as the kernel counts them, and the summary at the end.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <spdlog/spdlog.h>
+
+#include "workers/queue_owner.h"
+#include "workers/supervisor.h"
+#include "workers/worker.h"
+
+namespace fettle {
+namespace {
+
+constexpr auto kReportInterval = std::chrono::seconds(1);
+constexpr auto kQuiet = std::chrono::seconds(10);  // between two lines about one queue's losses
+
+uint64_t read_shared(uint64_t& counter) {
+  return std::atomic_ref<uint64_t>(counter).load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void Supervisor::report_losses(Clock::time_point now) {
+  next_report_ = now + kReportInterval;
+  for (const QueueStatus& row : read_queue_status()) {
+    for (Queue& queue : queues_) {
+      if (queue.settings.queue == row.queue && queue.socket.port_id() == row.port_id) {
+        report_loss(queue, row, now);
+      }
+    }
+  }
+}
+
+void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now) {
+  const auto socket = find_netlink_socket(row.port_id);
+  const uint64_t socket_drops = socket ? socket->drops : 0;
+  const uint64_t full = row.queue_dropped - queue.seen.queue_dropped;
+  const uint64_t socket_full = socket_drops - queue.seen_socket_drops;
+  const bool at_limit = phase_ != Phase::kStopping && row.waiting >= queue.settings.length;
+  queue.seen.waiting = row.waiting;
+  if (now < queue.quiet_until && phase_ != Phase::kStopping) return;
+  queue.seen = row;
+  queue.seen_socket_drops = socket_drops;
+  if (full > 0) {
+    spdlog::warn("queue {}: {} packets dropped, the queue was full; raise --queue-length (now {}) or "
+                 "spread over more queues",
+                 row.queue, full, queue.settings.length);
+  }
+  if (socket_full > 0) {
+    spdlog::warn("queue {}: {} packets {}, the socket's buffer was full; raise --receive-buffer (now "
+                 "{} bytes)",
+                 row.queue, socket_full, queue.settings.fail_open ? "passed unchanged" : "dropped",
+                 queue.socket.receive_buffer());
+  }
+  if (at_limit && queue.settings.fail_open) {
+    spdlog::warn("queue {}: full ({} waiting); packets pass unchanged and are counted nowhere",
+                 row.queue, row.waiting);
+  }
+  if (full > 0 || socket_full > 0 || at_limit) queue.quiet_until = now + kQuiet;
+}
+
+// Closing the socket drops what is still queued. A worker that had to be killed leaves such packets.
+void Supervisor::release_rest(Queue& queue) {
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue != queue.settings.queue || row.port_id != queue.socket.port_id()) continue;
+    if (row.waiting == 0) continue;
+    const bool accept = options_.on_crash == Verdict::kAccept;
+    spdlog::warn("queue {}: {} packets were left and are {}", row.queue, row.waiting,
+                 accept ? "accepted unchanged" : "dropped");
+    release_up_to(queue.socket.fd(), row.queue, row.id_sequence, accept ? 1 : 0);
+  }
+}
+
+void Supervisor::print_summary() const {
+  fmt::print("\n{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n", "queue", "packets",
+             "changed", "accepted", "dropped", "malformed", "queue-full", "socket-full", "restarts");
+  for (const Queue& queue : queues_) {
+    WorkerPage& page = queue.shared();
+    fmt::print("{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n", queue.settings.queue,
+               read_shared(page.loop.packets), read_shared(page.program.changed),
+               read_shared(page.program.accepted), read_shared(page.program.dropped),
+               read_shared(page.program.malformed), queue.seen.queue_dropped,
+               queue.seen_socket_drops, queue.restarts);
+    const uint64_t stale = read_shared(page.loop.stale_verdicts);
+    const uint64_t refused = read_shared(page.loop.refused_verdicts);
+    const uint64_t malformed = read_shared(page.loop.malformed_messages);
+    if (stale + refused + malformed > 0) {
+      fmt::print("      verdicts too late {}, refused {}, unreadable messages {}\n", stale, refused,
+                 malformed);
+    }
+  }
+  const std::vector<std::string>& names = program_->rule_names();
+  if (!names.empty()) fmt::print("\n{:>12} {:>12}  rule (since it was loaded)\n", "hits", "misses");
+  for (size_t i = 0; i < names.size(); ++i) {
+    uint64_t hits = 0;
+    uint64_t misses = 0;
+    for (const Queue& queue : queues_) {
+      auto* rules = queue.worker.rules.as<RuleCounters>();
+      if (!rules || (i + 1) * sizeof(RuleCounters) > queue.worker.rules.size()) continue;
+      hits += read_shared(rules[i].hits);
+      misses += read_shared(rules[i].misses);
+    }
+    fmt::print("{:>12} {:>12}  {}\n", hits, misses, names[i]);
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace fettle
