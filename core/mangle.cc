@@ -163,7 +163,8 @@ Edit Replacement::apply() {
   if (crc) put_number(field_of(packet_), crc_value);
   if (field) {
     // RFC 1624 cannot tell a sum of words that are all 0 from one that comes out as 0.
-    if (value == 0 && packet_.is(Protocol::kIcmp)) {
+    if (value == 0 && packet_.is(Protocol::kIcmp) && transport_changes() &&
+        packet_.size >= covered_end(packet_)) {
       put_number(field_of(packet_), value);
       if (all_covered_is_zero(packet_)) value = 0xffff;
     }

@@ -62,7 +62,7 @@ constexpr uint32_t queue_verdict(uint16_t queue, bool bypass) {
 inline constexpr size_t kVerdictHeaderSize = 16 + 4 + 12;  // nlmsghdr, nfgenmsg, verdict
 inline constexpr size_t kVerdictMarkSize = 8;
 inline constexpr size_t kMaxVerdictHead = kVerdictHeaderSize + kVerdictMarkSize + 4;
-// The longest payload that a 16-bit attribute length can carry back.
+// The longest payload that a 16-bit attribute length can carry, in either direction.
 inline constexpr size_t kMaxReturnedPayload = 0xffff - 4;
 
 struct VerdictRequest {
@@ -87,7 +87,8 @@ constexpr bool id_after(uint32_t a, uint32_t b) { return static_cast<int32_t>(a 
 struct QueueSettings {
   uint16_t queue = 0;
   uint32_t length = 1024;      // packets that may wait (NFQA_CFG_QUEUE_MAXLEN)
-  uint32_t copy_range = 0xffff;  // bytes of each packet; 0: metadata only (NFQNL_COPY_META)
+  // Bytes of each packet, up to kMaxReturnedPayload; 0: metadata only (NFQNL_COPY_META).
+  uint32_t copy_range = kMaxReturnedPayload;
   bool fail_open = true;       // NFQA_CFG_F_FAIL_OPEN
   bool gso = true;             // NFQA_CFG_F_GSO
 

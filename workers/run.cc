@@ -107,7 +107,7 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
                     ->add_option("--copy-range", flags->copy_range,
                                  "Bytes of each packet to copy; 0: none (default: what the rules need). A "
                                  "packet that is cut cannot be changed")
-                    ->check(CLI::Range(0u, 65535u));
+                    ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
   command
       ->add_option("--on-crash", flags->on_crash,
                    "Packets that a worker had in hand when it died: accept or drop")

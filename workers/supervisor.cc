@@ -91,7 +91,7 @@ Result<void> Supervisor::watch_signals() {
 QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) const {
   const Needs& needs = program.needs();
   uint32_t range = 0;
-  if (needs.packets) range = needs.changes || needs.whole ? 0xffff : std::max(needs.depth, 128u);
+  if (needs.packets) range = needs.changes || needs.whole ? kMaxReturnedPayload : std::max(needs.depth, 128u);
   return {.queue = queue,
           .length = options_.queue_length,
           .copy_range = options_.copy_range.value_or(range),
