@@ -14,7 +14,7 @@ inline constexpr uint32_t kPcapMicroseconds = 0xa1b2c3d4;
 inline constexpr uint32_t kPcapNanoseconds = 0xa1b23c4d;
 inline constexpr size_t kPcapHeader = 24;
 inline constexpr size_t kPcapRecord = 16;
-inline constexpr uint32_t kPcapLinkTypeMask = 0x0fffffff;  // above: FCS length and flags
+inline constexpr uint32_t kPcapLinkTypeMask = 0xffff;  // above: FCS length and flags
 
 inline constexpr uint32_t kSectionHeader = 0x0a0d0d0a;  // reads the same in both byte orders
 inline constexpr uint32_t kByteOrder = 0x1a2b3c4d;

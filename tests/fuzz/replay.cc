@@ -13,8 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
-  for (const uint8_t byte : {0x00, 0x45, 0x60, 0xff}) {
-    for (const size_t size : {0, 1, 4, 16, 20, 28, 40, 100, 1500}) {
+  for (const uint8_t byte : {uint8_t{0x00}, uint8_t{0x45}, uint8_t{0x60}, uint8_t{0xff}}) {
+    for (const size_t size : {0u, 1u, 4u, 16u, 20u, 28u, 40u, 100u, 1500u}) {
       // Exactly as large as said, so that a sanitizer sees the first byte beyond.
       const std::vector<uint8_t> input(size, byte);
       LLVMFuzzerTestOneInput(input.data(), input.size());
