@@ -1,9 +1,10 @@
-// The least that a consumer of NFQUEUE can do: recvmmsg, verdicts, one send. No rules, no parsing, no
-// counters. What fettle costs beside it is fettle's own.
+// The least that a consumer of NFQUEUE can do: recvmmsg, verdicts, one send. No rules, no parsing,
+// no counters. What fettle costs beside it is fettle's own.
 //
 //   bare_loop QUEUE accept|batch|return [BATCH [QUEUE-LENGTH [CPU]]]
 //
-// accept: a verdict for each packet. batch: one batch verdict. return: each with its payload, unchanged.
+// accept: a verdict for each packet. batch: one batch verdict. return: each with its payload,
+// unchanged.
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -44,21 +45,25 @@ int serve(int fd, uint16_t queue, std::string_view mode, size_t batch) {
       headers[i].msg_hdr.msg_iov = &vectors[i];
       headers[i].msg_hdr.msg_iovlen = 1;
     }
-    const int got = recvmmsg(fd, headers.data(), static_cast<unsigned>(batch), MSG_WAITFORONE, nullptr);
+    const int got =
+        recvmmsg(fd, headers.data(), static_cast<unsigned>(batch), MSG_WAITFORONE, nullptr);
     if (got < 0 && errno != EINTR) return EX_IOERR;
     size_t used = 0;
     uint32_t last = 0;
     bool any = false;
     for (int i = 0; i < got; ++i) {
-      std::span<std::byte> datagram(slots->data() + static_cast<size_t>(i) * kSlot, headers[i].msg_len);
+      std::span<std::byte> datagram(slots->data() + static_cast<size_t>(i) * kSlot,
+                                    headers[i].msg_len);
       const Message message = decode(datagram);
       if (message.kind != MessageKind::kPacket) continue;
       last = message.packet.id;
       any = true;
-      if (mode != "batch") used += answer(replies->data() + used, queue, message.packet, mode == "return");
+      if (mode != "batch")
+        used += answer(replies->data() + used, queue, message.packet, mode == "return");
     }
     if (any && mode == "batch") {
-      used = encode_verdict(replies->data(), queue, {.id = last, .verdict = kNfAccept, .batch = true});
+      used =
+          encode_verdict(replies->data(), queue, {.id = last, .verdict = kNfAccept, .batch = true});
     }
     if (used > 0) send(fd, replies->data(), used, 0);
   }
@@ -69,7 +74,8 @@ int serve(int fd, uint16_t queue, std::string_view mode, size_t batch) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: bare_loop QUEUE accept|batch|return [BATCH [QUEUE-LENGTH [CPU]]]\n");
+    std::fprintf(stderr,
+                 "usage: bare_loop QUEUE accept|batch|return [BATCH [QUEUE-LENGTH [CPU]]]\n");
     return EX_USAGE;
   }
   const auto queue = static_cast<uint16_t>(std::atoi(argv[1]));

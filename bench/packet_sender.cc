@@ -1,5 +1,6 @@
 // Sends UDP keep-alives as Ethernet frames through an interface, as a NIC without offloads would
-// deliver them: complete checksums, 16 source ports in turn, the sender's address at bytes 4-7 of the payload.
+// deliver them: complete checksums, 16 source ports in turn, the sender's address at bytes 4-7 of
+// the payload.
 //
 //   packet_sender INTERFACE DST-MAC SRC-IP DST-IP PAYLOAD-BYTES SECONDS [PACKETS-PER-SECOND]
 //
@@ -77,7 +78,8 @@ int open_interface(const char* name) {
 
 int main(int argc, char** argv) {
   if (argc < 7) {
-    std::fprintf(stderr, "usage: packet_sender INTERFACE DST-MAC SRC-IP DST-IP BYTES SECONDS [PPS]\n");
+    std::fprintf(stderr,
+                 "usage: packet_sender INTERFACE DST-MAC SRC-IP DST-IP BYTES SECONDS [PPS]\n");
     return EX_USAGE;
   }
   const auto src = Address::parse(argv[3]);
@@ -93,7 +95,8 @@ int main(int argc, char** argv) {
   const double rate = argc > 7 ? std::atof(argv[7]) : 0;
 
   std::vector<std::vector<std::byte>> frames;
-  for (uint16_t i = 0; i < kBurst; ++i) frames.push_back(make_frame(*to, *src, *dst, payload, i % kFlows));
+  for (uint16_t i = 0; i < kBurst; ++i)
+    frames.push_back(make_frame(*to, *src, *dst, payload, i % kFlows));
   std::vector<iovec> vectors;
   for (auto& frame : frames) vectors.push_back({.iov_base = frame.data(), .iov_len = frame.size()});
   std::vector<mmsghdr> headers(kBurst);
@@ -110,7 +113,8 @@ int main(int argc, char** argv) {
     if (n > 0) sent += static_cast<uint64_t>(n);
     if (rate <= 0) continue;
     const auto due = begin + std::chrono::duration<double>(static_cast<double>(sent) / rate);
-    while (Clock::now() < std::min<std::chrono::time_point<Clock, std::chrono::duration<double>>>(due, end)) {
+    while (Clock::now() <
+           std::min<std::chrono::time_point<Clock, std::chrono::duration<double>>>(due, end)) {
     }
   }
   std::printf("%llu\n", static_cast<unsigned long long>(sent));

@@ -8,7 +8,8 @@
 
 namespace fettle {
 
-static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
+static_assert(std::endian::native == std::endian::little ||
+              std::endian::native == std::endian::big);
 
 template <typename T>
 constexpr T big_endian(T value) {

@@ -55,7 +55,7 @@ struct CaptureReader::State {
 
   Kind kind = Kind::kPcap;
   bool swapped = false;
-  bool started = false;   // the pcap file header was handed out
+  bool started = false;  // the pcap file header was handed out
   bool nanoseconds = false;
   uint32_t link_type = 0;
   std::vector<Interface> interfaces;
@@ -139,11 +139,12 @@ Result<void> CaptureReader::State::detect() {
       return {};
     }
   }
-  return fail(ErrorCode::kData,
-              fmt::format("{} is no capture: it begins with {}, expected a pcap or pcapng file (a1 b2 c3 d4, "
-                          "a1 b2 3c 4d in either order, or 0a 0d 0d 0a)",
-                          name,
-                          available() == 0 ? "nothing" : hex_of({data(), std::min<size_t>(available(), 4)})));
+  return fail(
+      ErrorCode::kData,
+      fmt::format(
+          "{} is no capture: it begins with {}, expected a pcap or pcapng file (a1 b2 c3 d4, "
+          "a1 b2 3c 4d in either order, or 0a 0d 0d 0a)",
+          name, available() == 0 ? "nothing" : hex_of({data(), std::min<size_t>(available(), 4)})));
 }
 
 Result<std::optional<Record>> CaptureReader::State::next_pcap() {
@@ -168,7 +169,8 @@ Result<std::optional<Record>> CaptureReader::State::next_pcap() {
   enough = have(length);
   if (!enough) return std::unexpected(enough.error());
   if (!*enough) {
-    return damaged(fmt::format("found {} bytes of a record's {}; the file was cut", available(), length));
+    return damaged(
+        fmt::format("found {} bytes of a record's {}; the file was cut", available(), length));
   }
   Record record;
   const uint64_t fraction = u32(data() + 4);
@@ -183,7 +185,8 @@ Result<std::optional<Record>> CaptureReader::State::next_pcap() {
 Result<void> CaptureReader::State::start_section() {
   const uint32_t order = load<uint32_t>(data() + 8);
   if (order != format::kByteOrder && order != std::byteswap(format::kByteOrder)) {
-    return damaged(fmt::format("found byte order mark {:08x}, expected 1a2b3c4d in either order", order));
+    return damaged(
+        fmt::format("found byte order mark {:08x}, expected 1a2b3c4d in either order", order));
   }
   swapped = order != format::kByteOrder;
   interfaces.clear();
@@ -204,17 +207,19 @@ Result<std::optional<Record>> CaptureReader::State::next_block() {
   const uint32_t type = u32(data());
   const uint32_t length = u32(data() + 4);
   if (length < format::kBlockOverhead || length % 4 != 0 || length > format::kLongestRecord) {
-    return damaged(fmt::format("found a block of {} bytes, expected a multiple of 4 from {} to {}", length,
-                               format::kBlockOverhead, format::kLongestRecord));
+    return damaged(fmt::format("found a block of {} bytes, expected a multiple of 4 from {} to {}",
+                               length, format::kBlockOverhead, format::kLongestRecord));
   }
   enough = have(length);
   if (!enough) return std::unexpected(enough.error());
   if (!*enough) {
-    return damaged(fmt::format("found {} bytes of a block's {}; the file was cut", available(), length));
+    return damaged(
+        fmt::format("found {} bytes of a block's {}; the file was cut", available(), length));
   }
   const uint32_t again = u32(data() + length - 4);
   if (again != length) {
-    return damaged(fmt::format("found block lengths {} and {}, expected the same twice", length, again));
+    return damaged(
+        fmt::format("found block lengths {} and {}, expected the same twice", length, again));
   }
   const std::span<std::byte> body(data() + 8, length - format::kBlockOverhead);
   Record record;
@@ -225,9 +230,10 @@ Result<std::optional<Record>> CaptureReader::State::next_block() {
     right = read_packet(type, body, &record);
   }
   if (!right) {
-    return damaged(fmt::format("found a block of type {} and {} bytes whose parts do not fit in it, or whose "
-                               "interface was not described before",
-                               type, length));
+    return damaged(
+        fmt::format("found a block of type {} and {} bytes whose parts do not fit in it, or whose "
+                    "interface was not described before",
+                    type, length));
   }
   record.raw = hand_out(length);
   return record;
@@ -249,9 +255,9 @@ bool CaptureReader::State::read_interface(std::span<const std::byte> body) {
       const unsigned exponent = resolution & 0x7f;
       const bool power_of_two = resolution & 0x80;
       if (exponent <= (power_of_two ? 63u : 19u)) {
-        out.units_per_second =
-            power_of_two ? uint64_t{1} << exponent
-                         : static_cast<uint64_t>(std::llround(std::pow(10.0L, exponent)));
+        out.units_per_second = power_of_two
+                                   ? uint64_t{1} << exponent
+                                   : static_cast<uint64_t>(std::llround(std::pow(10.0L, exponent)));
       }
     }
     if (code == format::kOptionTimeOffset && length == 8) {
@@ -283,7 +289,8 @@ bool CaptureReader::State::read_packet(uint32_t type, std::span<std::byte> body,
     if (body.size() < 4 || interfaces.empty()) return false;
     record->original = u32(at);
     const uint32_t snaplen = interfaces[0].snaplen == 0 ? UINT32_MAX : interfaces[0].snaplen;
-    return take_frame(interfaces[0], body.subspan(4), std::min(record->original, snaplen), 0, record);
+    return take_frame(interfaces[0], body.subspan(4), std::min(record->original, snaplen), 0,
+                      record);
   }
   constexpr size_t kFixed = 20;
   if (body.size() < kFixed) return false;

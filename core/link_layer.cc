@@ -51,14 +51,18 @@ Found from_ether_type(Frame frame, size_t at) {
   while (at + 2 <= frame.size()) {
     switch (load_be16(frame.data() + at)) {
       case kTypeIpv4:
-      case kTypeIpv6: return rest(frame, at + 2);
+      case kTypeIpv6:
+        return rest(frame, at + 2);
       case kTypeVlan:
       case kTypeProviderVlan:
-      case kTypeOldVlan: at += kTag; break;
+      case kTypeOldVlan:
+        at += kTag;
+        break;
       case kTypePppoeSession:
         if (at + 2 + kPppoeHeader > frame.size()) return std::nullopt;
         return from_ppp(frame.subspan(at + 2 + kPppoeHeader));
-      default: return std::nullopt;
+      default:
+        return std::nullopt;
     }
   }
   return std::nullopt;
@@ -82,7 +86,8 @@ Found from_loopback(Frame frame) {
     case 28:  // FreeBSD
     case 30:  // Darwin
       return rest(frame, 4);
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -101,18 +106,25 @@ Found from_sll2(Frame frame) {
 
 Found network_layer(uint32_t link_type, Frame frame) {
   switch (link_type) {
-    case kEthernet: return from_ether_type(frame, 12);
+    case kEthernet:
+      return from_ether_type(frame, 12);
     case kRawBsd:
     case kRawOpenBsd:
     case kRaw:
     case kIpv4:
-    case kIpv6: return rest(frame, 0);
+    case kIpv6:
+      return rest(frame, 0);
     case kNull:
-    case kLoop: return from_loopback(frame);
-    case kPpp: return from_ppp_frame(frame);
-    case kSll: return from_ether_type(frame, 14);
-    case kSll2: return from_sll2(frame);
-    default: return std::nullopt;
+    case kLoop:
+      return from_loopback(frame);
+    case kPpp:
+      return from_ppp_frame(frame);
+    case kSll:
+      return from_ether_type(frame, 14);
+    case kSll2:
+      return from_sll2(frame);
+    default:
+      return std::nullopt;
   }
 }
 

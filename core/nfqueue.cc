@@ -44,18 +44,22 @@ std::string explain_bind(uint16_t queue, int error) {
   const char* text = std::strerror(error);
   switch (error) {
     case EPERM:
-      return fmt::format("cannot bind queue {}: {}; another socket has bound it, or this process "
-                         "lacks CAP_NET_ADMIN",
-                         queue, text);
+      return fmt::format(
+          "cannot bind queue {}: {}; another socket has bound it, or this process "
+          "lacks CAP_NET_ADMIN",
+          queue, text);
     case EOPNOTSUPP:
-      return fmt::format("cannot configure queue {}: {}; this kernel knows no GSO or fail-open flag "
-                         "(Linux 3.10 or later expected)",
-                         queue, text);
+      return fmt::format(
+          "cannot configure queue {}: {}; this kernel knows no GSO or fail-open flag "
+          "(Linux 3.10 or later expected)",
+          queue, text);
     case EINVAL:
-      return fmt::format("cannot bind queue {}: {}; the kernel has no nfnetlink_queue: try "
-                         "'modprobe nfnetlink_queue'",
-                         queue, text);
-    default: return fmt::format("cannot bind queue {}: {}", queue, text);
+      return fmt::format(
+          "cannot bind queue {}: {}; the kernel has no nfnetlink_queue: try "
+          "'modprobe nfnetlink_queue'",
+          queue, text);
+    default:
+      return fmt::format("cannot bind queue {}: {}", queue, text);
   }
 }
 
@@ -64,7 +68,8 @@ std::string explain_bind(uint16_t queue, int error) {
 std::vector<QueueStatus> read_queue_status() {
   std::vector<QueueStatus> out;
   const std::unique_ptr<FILE, int (*)(FILE*)> file(
-      std::fopen("/proc/net/netfilter/nfnetlink_queue", "re"), [](FILE* f) { return f ? std::fclose(f) : 0; });
+      std::fopen("/proc/net/netfilter/nfnetlink_queue", "re"),
+      [](FILE* f) { return f ? std::fclose(f) : 0; });
   if (!file) return out;
   QueueStatus row;
   while (std::fscanf(file.get(),
@@ -90,7 +95,8 @@ Result<QueueSocket> QueueSocket::open(size_t receive_buffer) {
   socklen_t size = sizeof address;
   if (::bind(out.fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
       getsockname(out.fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return fail(ErrorCode::kOs, fmt::format("cannot bind a netlink socket: {}", std::strerror(errno)));
+    return fail(ErrorCode::kOs,
+                fmt::format("cannot bind a netlink socket: {}", std::strerror(errno)));
   }
   out.port_id_ = address.nl_pid;
   // A socket that overran reports nothing and drops nothing more than what did not fit.
@@ -144,13 +150,14 @@ Result<void> QueueSocket::bind(const QueueSettings& settings) {
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue != settings.queue || row.port_id != port_id_) continue;
     const bool packets = settings.copy_range > 0;
-    if (row.copy_mode == (packets ? 2u : 1u) && (!packets || row.copy_range == settings.copy_range)) {
+    if (row.copy_mode == (packets ? 2u : 1u) &&
+        (!packets || row.copy_range == settings.copy_range)) {
       return {};
     }
-    return fail(ErrorCode::kOs,
-                fmt::format("queue {} reads back copy mode {}, range {}; asked for {}, {}",
-                            settings.queue, row.copy_mode, row.copy_range, packets ? 2 : 1,
-                            settings.copy_range));
+    return fail(
+        ErrorCode::kOs,
+        fmt::format("queue {} reads back copy mode {}, range {}; asked for {}, {}", settings.queue,
+                    row.copy_mode, row.copy_range, packets ? 2 : 1, settings.copy_range));
   }
   return fail(ErrorCode::kOs,
               fmt::format("queue {} was acknowledged but is not in "
@@ -185,8 +192,8 @@ Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t
   ConfigBuffer message;
   const size_t size = encode_config(message, settings, false, sequence);
   if (send(queue_fd, message.data(), size, 0) == static_cast<ssize_t>(size)) return {};
-  return fail(ErrorCode::kOs, fmt::format("cannot configure queue {}: {}", settings.queue,
-                                          std::strerror(errno)));
+  return fail(ErrorCode::kOs,
+              fmt::format("cannot configure queue {}: {}", settings.queue, std::strerror(errno)));
 }
 
 std::vector<std::vector<std::byte>> QueueSocket::take_early_datagrams() {

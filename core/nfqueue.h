@@ -18,8 +18,8 @@ namespace fettle {
 struct QueueStatus {
   uint16_t queue = 0;
   uint32_t port_id = 0;
-  uint32_t waiting = 0;        // packets in the kernel, those read and not yet answered included
-  uint32_t copy_mode = 0;      // 1: metadata, 2: packets
+  uint32_t waiting = 0;    // packets in the kernel, those read and not yet answered included
+  uint32_t copy_mode = 0;  // 1: metadata, 2: packets
   uint32_t copy_range = 0;
   uint64_t queue_dropped = 0;  // the queue was full (not counted where fail-open let them pass)
   uint64_t user_dropped = 0;   // the socket's buffer was full
@@ -28,14 +28,14 @@ struct QueueStatus {
 // Nothing where no such queue is bound in this network namespace.
 std::vector<QueueStatus> read_queue_status();
 
-// Sends new settings for a queue that this socket has bound; the acknowledgement, numbered `sequence`,
-// comes in the stream of packets: those before it were queued under the old settings.
+// Sends new settings for a queue that this socket has bound; the acknowledgement, numbered
+// `sequence`, comes in the stream of packets: those before it were queued under the old settings.
 Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t sequence);
 
 class QueueSocket {
  public:
-  // A socket with NETLINK_NO_ENOBUFS and NETLINK_CAP_ACK set and its buffers enlarged. `receive_buffer` is
-  // in bytes as getsockopt(SO_RCVBUF) reads them back, that is, skb true sizes.
+  // A socket with NETLINK_NO_ENOBUFS and NETLINK_CAP_ACK set and its buffers enlarged.
+  // `receive_buffer` is in bytes as getsockopt(SO_RCVBUF) reads them back, that is, skb true sizes.
   static Result<QueueSocket> open(size_t receive_buffer);
   QueueSocket() = default;  // closed
   QueueSocket(QueueSocket&& other) noexcept;

@@ -50,11 +50,21 @@ bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* pac
   if (value.size() < 4) return false;
   const uint32_t number = load_be32(at);
   switch (type) {
-    case NFQA_MARK: packet->mark = number; break;
-    case NFQA_IFINDEX_INDEV: packet->in_index = number; break;
-    case NFQA_IFINDEX_OUTDEV: packet->out_index = number; break;
-    case NFQA_SKB_INFO: packet->skb_info = number; break;
-    default: *original = number; break;
+    case NFQA_MARK:
+      packet->mark = number;
+      break;
+    case NFQA_IFINDEX_INDEV:
+      packet->in_index = number;
+      break;
+    case NFQA_IFINDEX_OUTDEV:
+      packet->out_index = number;
+      break;
+    case NFQA_SKB_INFO:
+      packet->skb_info = number;
+      break;
+    default:
+      *original = number;
+      break;
   }
   return true;
 }
@@ -131,7 +141,8 @@ size_t encode_verdict(std::byte* out, uint16_t queue, const VerdictRequest& requ
   store<uint32_t>(out, static_cast<uint32_t>(total));
   store<uint16_t>(out + 4, type);
   store<uint16_t>(out + 6, NLM_F_REQUEST);
-  store<uint64_t>(out + 8, 0);  // sequence 0 is never a configuration's; port id: the kernel fills it
+  store<uint64_t>(out + 8,
+                  0);  // sequence 0 is never a configuration's; port id: the kernel fills it
   store<uint16_t>(out + 16, AF_UNSPEC | NFNETLINK_V0 << 8);
   store_be16(out + 18, queue);
   store<uint16_t>(out + 20, sizeof(nlattr) + sizeof(nfqnl_msg_verdict_hdr));

@@ -1,5 +1,5 @@
-// NFQUEUE's netlink messages, bytes only: what the kernel sends to packets and acknowledgements, and
-// verdicts to bytes. Pure; the socket is nfqueue.h's.
+// NFQUEUE's netlink messages, bytes only: what the kernel sends to packets and acknowledgements,
+// and verdicts to bytes. Pure; the socket is nfqueue.h's.
 //
 //   nlmsghdr | nfgenmsg (family, version, queue) | attributes: nlattr (len, type) value pad4 ...
 //
@@ -17,15 +17,15 @@ namespace fettle {
 
 // One packet as the kernel queued it. `payload` points into the message and may be changed there.
 struct QueuedPacket {
-  uint32_t id = 0;            // +1 a packet, wraps through 0: compare as signed differences
+  uint32_t id = 0;  // +1 a packet, wraps through 0: compare as signed differences
   Hook hook = Hook::kNone;
   Family family = Family::kNone;
   uint32_t mark = 0;
-  uint32_t in_index = 0;      // 0: none
+  uint32_t in_index = 0;  // 0: none
   uint32_t out_index = 0;
-  uint32_t skb_info = 0;      // kSkb* of offload.h
-  bool whole = true;          // false: the payload was cut by the copy range (NFQA_CAP_LEN)
-  bool has_id = false;        // also of a malformed message, so that it can still be answered
+  uint32_t skb_info = 0;         // kSkb* of offload.h
+  bool whole = true;             // false: the payload was cut by the copy range (NFQA_CAP_LEN)
+  bool has_id = false;           // also of a malformed message, so that it can still be answered
   std::span<std::byte> payload;  // empty in metadata mode
 };
 
@@ -70,8 +70,8 @@ struct VerdictRequest {
   uint32_t verdict = kNfAccept;
   uint32_t mark = 0;
   bool set_mark = false;
-  bool batch = false;          // every packet at or below id (NFQNL_MSG_VERDICT_BATCH)
-  size_t payload_size = 0;     // > 0: the payload follows in the gather list
+  bool batch = false;       // every packet at or below id (NFQNL_MSG_VERDICT_BATCH)
+  size_t payload_size = 0;  // > 0: the payload follows in the gather list
 };
 
 // Writes the message up to where its payload begins; returns the bytes written (a multiple of 4,
@@ -86,11 +86,11 @@ constexpr bool id_after(uint32_t a, uint32_t b) { return static_cast<int32_t>(a 
 
 struct QueueSettings {
   uint16_t queue = 0;
-  uint32_t length = 1024;      // packets that may wait (NFQA_CFG_QUEUE_MAXLEN)
+  uint32_t length = 1024;  // packets that may wait (NFQA_CFG_QUEUE_MAXLEN)
   // Bytes of each packet, up to kMaxReturnedPayload; 0: metadata only (NFQNL_COPY_META).
   uint32_t copy_range = kMaxReturnedPayload;
-  bool fail_open = true;       // NFQA_CFG_F_FAIL_OPEN
-  bool gso = true;             // NFQA_CFG_F_GSO
+  bool fail_open = true;  // NFQA_CFG_F_FAIL_OPEN
+  bool gso = true;        // NFQA_CFG_F_GSO
 
   bool operator==(const QueueSettings&) const = default;
 };
@@ -99,7 +99,8 @@ struct alignas(8) ConfigBuffer : std::array<std::byte, 256> {};
 
 // One message that sets everything, asks for an acknowledgement numbered `sequence`, and with
 // `bind` creates the queue. Returns its length.
-size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind, uint32_t sequence);
+size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind,
+                     uint32_t sequence);
 size_t encode_unbind(ConfigBuffer& out, uint16_t queue, uint32_t sequence);
 
 }  // namespace fettle

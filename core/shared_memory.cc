@@ -10,11 +10,11 @@
 namespace fettle {
 
 Result<SharedMemory> SharedMemory::create(size_t size) {
-  void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
-                  -1, 0);
+  void* at =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (at == MAP_FAILED) {
-    return fail(ErrorCode::kOs,
-                fmt::format("cannot map {} bytes of shared memory: {}", size, std::strerror(errno)));
+    return fail(ErrorCode::kOs, fmt::format("cannot map {} bytes of shared memory: {}", size,
+                                            std::strerror(errno)));
   }
   SharedMemory out;
   out.data_ = static_cast<std::byte*>(at);

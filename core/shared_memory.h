@@ -1,5 +1,5 @@
-// Memory that processes forked from one parent share, zeroed, page aligned, never moved. Populated at
-// once, so that no page fault comes later.
+// Memory that processes forked from one parent share, zeroed, page aligned, never moved. Populated
+// at once, so that no page fault comes later.
 #pragma once
 
 #include <cstddef>

@@ -18,8 +18,8 @@ void VerdictBatch::add(uint32_t id, uint32_t verdict, const uint32_t* mark) noex
   ++packets_;
   const bool set_mark = mark != nullptr;
   const uint32_t value = set_mark ? *mark : 0;
-  const bool same = run_.count > 0 && run_.verdict == verdict && run_.set_mark == set_mark &&
-                    run_.mark == value;
+  const bool same =
+      run_.count > 0 && run_.verdict == verdict && run_.set_mark == set_mark && run_.mark == value;
   if (!same) {
     close_run();
     run_ = {.last_id = id, .verdict = verdict, .mark = value, .set_mark = set_mark, .count = 0};

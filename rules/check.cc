@@ -40,24 +40,28 @@ class RuleChecker {
     bool marked = false;
     for (const Step& step : rule_.steps) {
       if (std::exchange(ended, false)) {
-        say(Severity::kWarning, step.where, "this step is never run: the one before it is a verdict");
+        say(Severity::kWarning, step.where,
+            "this step is never run: the one before it is a verdict");
       }
       const auto* verdict = std::get_if<VerdictStep>(&step.what);
       ended = verdict != nullptr;
       marked |= std::holds_alternative<MarkStep>(step.what);
       if (verdict && verdict->verdict == Verdict::kRepeat && !marked) {
         say(Severity::kWarning, step.where,
-            "\"repeat\" without a mark before it: the packet comes back for ever unless the firewall can "
+            "\"repeat\" without a mark before it: the packet comes back for ever unless the "
+            "firewall can "
             "tell that it was here");
       }
       if (const auto* set = std::get_if<SetStep>(&step.what)) check_set(*set);
-      if (std::holds_alternative<ClampMssStep>(step.what)) need({Protocol::kTcp}, "clamp-mss", step.where);
+      if (std::holds_alternative<ClampMssStep>(step.what))
+        need({Protocol::kTcp}, "clamp-mss", step.where);
       if (const auto* write = std::get_if<WriteStep>(&step.what)) {
         if (write->at + write->bytes.size() > 65535) {
           say(Severity::kError, step.where,
-              fmt::format("write: found {} bytes at {}, expected them to end within 65535, the longest "
-                          "packet",
-                          write->bytes.size(), write->at));
+              fmt::format(
+                  "write: found {} bytes at {}, expected them to end within 65535, the longest "
+                  "packet",
+                  write->bytes.size(), write->at));
         }
       }
     }
@@ -70,8 +74,9 @@ class RuleChecker {
         case Field::kDst:
           if (part.address.family == Family::kIpv4 ? !scope_.ipv4 : !scope_.ipv6) {
             say(Severity::kError, part.where,
-                fmt::format("set: found {}, expected an address of the family that the rule matches",
-                            part.address.to_string()));
+                fmt::format(
+                    "set: found {}, expected an address of the family that the rule matches",
+                    part.address.to_string()));
           }
           break;
         case Field::kSrcPort:
@@ -79,8 +84,11 @@ class RuleChecker {
           need({Protocol::kTcp, Protocol::kUdp, Protocol::kUdpLite, Protocol::kSctp}, "a port",
                part.where);
           break;
-        case Field::kWindow: need({Protocol::kTcp}, "window", part.where); break;
-        default: break;
+        case Field::kWindow:
+          need({Protocol::kTcp}, "window", part.where);
+          break;
+        default:
+          break;
       }
     }
   }
@@ -90,12 +98,13 @@ class RuleChecker {
     for (const Protocol protocol : protocols) {
       const auto number = static_cast<uint8_t>(protocol);
       if (scope_.protocols[number]) return;
-      names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ",
-                           word_of(WordGroup::kProtocol, number));
+      names +=
+          fmt::format("{}\"{}\"", names.empty() ? "" : ", ", word_of(WordGroup::kProtocol, number));
     }
-    say(Severity::kError, where, fmt::format("{} can never be set: the rule matches no protocol that has it, "
-                                             "expected one of {}",
-                                             what, names));
+    say(Severity::kError, where,
+        fmt::format("{} can never be set: the rule matches no protocol that has it, "
+                    "expected one of {}",
+                    what, names));
   }
 
   void say(Severity severity, Location where, std::string message) {
@@ -159,9 +168,14 @@ Scope scope_of(const Match& match) {
       case Key::kPort:
         keep_protocols(&out, {Protocol::kTcp, Protocol::kUdp, Protocol::kUdpLite, Protocol::kSctp});
         break;
-      case Key::kTcpFlags: keep_protocols(&out, {Protocol::kTcp}); break;
-      case Key::kIcmpType: keep_protocols(&out, {Protocol::kIcmp, Protocol::kIcmpv6}); break;
-      default: break;
+      case Key::kTcpFlags:
+        keep_protocols(&out, {Protocol::kTcp});
+        break;
+      case Key::kIcmpType:
+        keep_protocols(&out, {Protocol::kIcmp, Protocol::kIcmpv6});
+        break;
+      default:
+        break;
     }
   }
   return out;
@@ -172,12 +186,13 @@ void check_rules(const RuleSet& set, std::vector<Diagnostic>* diagnostics) {
   for (const Rule& rule : set.rules) {
     RuleChecker checker(rule, diagnostics);
     if (end) {
-      diagnostics->push_back({.severity = Severity::kWarning,
-                              .where = rule.where,
-                              .width = 1,
-                              .message = fmt::format("\"{}\" is never reached: \"{}\" gives every packet its "
-                                                     "verdict",
-                                                     rule.name, end->name)});
+      diagnostics->push_back(
+          {.severity = Severity::kWarning,
+           .where = rule.where,
+           .width = 1,
+           .message = fmt::format("\"{}\" is never reached: \"{}\" gives every packet its "
+                                  "verdict",
+                                  rule.name, end->name)});
       end = nullptr;
     }
     checker.check();

@@ -1,5 +1,5 @@
-// What the compiler makes sure of before it compiles: errors for steps that can never be applied, warnings for
-// rules that can never match or never be reached.
+// What the compiler makes sure of before it compiles: errors for steps that can never be applied,
+// warnings for rules that can never match or never be reached.
 #pragma once
 
 #include <vector>

@@ -10,15 +10,24 @@ namespace {
 // Cheap tests that most packets fail come first.
 int cost(Key key) {
   switch (key) {
-    case Key::kProtocol: return 0;
-    case Key::kDstPort: return 1;
-    case Key::kSrcPort: return 2;
-    case Key::kPort: return 3;
-    case Key::kHook: return 4;
-    case Key::kFamily: return 5;
-    case Key::kMark: return 6;
-    case Key::kBytes: return 100;
-    default: return 10;
+    case Key::kProtocol:
+      return 0;
+    case Key::kDstPort:
+      return 1;
+    case Key::kSrcPort:
+      return 2;
+    case Key::kPort:
+      return 3;
+    case Key::kHook:
+      return 4;
+    case Key::kFamily:
+      return 5;
+    case Key::kMark:
+      return 6;
+    case Key::kBytes:
+      return 100;
+    default:
+      return 10;
   }
 }
 
@@ -32,13 +41,15 @@ bool reads_transport(const Condition& condition) {
     case Key::kDstPort:
     case Key::kPort:
     case Key::kTcpFlags:
-    case Key::kIcmpType: return true;
+    case Key::kIcmpType:
+      return true;
     case Key::kBytes:
       return std::ranges::any_of(condition.any_of, [](const Operand& operand) {
         const auto* bytes = std::get_if<BytesMatch>(&operand);
         return bytes && bytes->from != Origin::kNetwork;
       });
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -66,8 +77,7 @@ Classifier::Slice Classifier::add_tests(const Match& match, bool* transport) {
 
 Classifier::Test Classifier::add_test(const Condition& condition) {
   const auto begin = [](const auto& array) { return static_cast<uint32_t>(array.size()); };
-  Test test{.key = condition.key,
-            .operands = {0, static_cast<uint32_t>(condition.any_of.size())}};
+  Test test{.key = condition.key, .operands = {0, static_cast<uint32_t>(condition.any_of.size())}};
   bool first = true;
   // All operands of a condition are of one type, so that they lie together.
   const auto put = [&](auto& array, const auto& operand) {
@@ -92,9 +102,9 @@ Classifier::Test Classifier::add_test(const Condition& condition) {
       put(prefixes_, out);
     }
     if (const auto* bytes = std::get_if<BytesMatch>(&operand)) {
-      put(bytes_operands_, BytesOperand{.from = bytes->from,
-                                        .at = bytes->at,
-                                        .value = {begin(bytes_), begin(bytes->value)}});
+      put(bytes_operands_,
+          BytesOperand{
+              .from = bytes->from, .at = bytes->at, .value = {begin(bytes_), begin(bytes->value)}});
       bytes_.insert(bytes_.end(), bytes->value.begin(), bytes->value.end());
       bytes_.insert(bytes_.end(), bytes->mask.begin(), bytes->mask.end());
     }
@@ -134,27 +144,42 @@ bool Classifier::holds(const Test& test, const Packet& packet,
       const auto* begin = families_.data() + any.first;
       return std::find(begin, begin + any.count, family) != begin + any.count;
     }
-    case Key::kProtocol: return in_ranges(any, packet.protocol);
-    case Key::kSrc: return in_prefixes(any, packet.family, packet.src_bytes());
-    case Key::kDst: return in_prefixes(any, packet.family, packet.dst_bytes());
-    case Key::kSrcPort: return packet.has_ports() && in_ranges(any, packet.src_port());
-    case Key::kDstPort: return packet.has_ports() && in_ranges(any, packet.dst_port());
+    case Key::kProtocol:
+      return in_ranges(any, packet.protocol);
+    case Key::kSrc:
+      return in_prefixes(any, packet.family, packet.src_bytes());
+    case Key::kDst:
+      return in_prefixes(any, packet.family, packet.dst_bytes());
+    case Key::kSrcPort:
+      return packet.has_ports() && in_ranges(any, packet.src_port());
+    case Key::kDstPort:
+      return packet.has_ports() && in_ranges(any, packet.dst_port());
     case Key::kPort:
       return packet.has_ports() &&
              (in_ranges(any, packet.src_port()) || in_ranges(any, packet.dst_port()));
     case Key::kHook:
       return metadata.hook != Hook::kNone && in_ranges(any, static_cast<uint32_t>(metadata.hook));
-    case Key::kIn: return is_interface(any, metadata.in);
-    case Key::kOut: return is_interface(any, metadata.out);
-    case Key::kMark: return is_masked(any, metadata.mark);
-    case Key::kTtl: return in_ranges(any, packet.ttl());
-    case Key::kDscp: return in_ranges(any, packet.traffic_class() >> 2);
-    case Key::kLength: return in_ranges(any, packet.length);
+    case Key::kIn:
+      return is_interface(any, metadata.in);
+    case Key::kOut:
+      return is_interface(any, metadata.out);
+    case Key::kMark:
+      return is_masked(any, metadata.mark);
+    case Key::kTtl:
+      return in_ranges(any, packet.ttl());
+    case Key::kDscp:
+      return in_ranges(any, packet.traffic_class() >> 2);
+    case Key::kLength:
+      return in_ranges(any, packet.length);
     case Key::kTcpFlags:
-      return packet.has_transport() && packet.is(Protocol::kTcp) && is_masked(any, tcp_flags(packet));
-    case Key::kFragment: return is_fragment(any, packet);
-    case Key::kIcmpType: return is_icmp(any, packet);
-    case Key::kBytes: return has_bytes(any, packet);
+      return packet.has_transport() && packet.is(Protocol::kTcp) &&
+             is_masked(any, tcp_flags(packet));
+    case Key::kFragment:
+      return is_fragment(any, packet);
+    case Key::kIcmpType:
+      return is_icmp(any, packet);
+    case Key::kBytes:
+      return has_bytes(any, packet);
   }
   return false;
 }

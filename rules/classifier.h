@@ -1,6 +1,6 @@
-// Which rule a packet matches next. The rules' tests lie in flat arrays, one array for each kind of operand, and
-// are walked in the order of the file; within a rule the tests that tell most packets apart come
-// first. Allocates nothing after it is built.
+// Which rule a packet matches next. The rules' tests lie in flat arrays, one array for each kind of
+// operand, and are walked in the order of the file; within a rule the tests that tell most packets
+// apart come first. Allocates nothing after it is built.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ class Classifier {
   // Rules are numbered in the order in which they are added.
   void add(const Match& match);
 
-  // The first rule at or after `from` that the packet matches; size() where there is none. A rule that
-  // looks at the transport header or the payload matches no later fragment.
+  // The first rule at or after `from` that the packet matches; size() where there is none. A rule
+  // that looks at the transport header or the payload matches no later fragment.
   uint32_t next_match(const Packet& packet, const Metadata& metadata, uint32_t from) const noexcept;
 
   uint32_t size() const noexcept { return static_cast<uint32_t>(rules_.size()); }
@@ -73,7 +73,8 @@ class Classifier {
   std::vector<std::byte> bytes_;
 };
 
-// Whether the key's field lies in the transport header or behind it, so that a later fragment has none.
+// Whether the key's field lies in the transport header or behind it, so that a later fragment has
+// none.
 bool reads_transport(const Condition& condition);
 
 }  // namespace fettle

@@ -13,7 +13,8 @@
 namespace fettle {
 namespace {
 
-// A read-only IPv4 set needs no more than the longest IPv4 and TCP headers, and what it looks at behind them.
+// A read-only IPv4 set needs no more than the longest IPv4 and TCP headers, and what it looks at
+// behind them.
 constexpr uint32_t kIpv4Headers = 60 + 60;
 
 class Compiler {
@@ -36,9 +37,8 @@ class Compiler {
   void add_rule(const Rule& rule) {
     out_->names.push_back(rule.name);
     out_->classifier.add(rule.match);
-    Program::Compiled::RuleSteps steps{.first = static_cast<uint32_t>(out_->steps.size()),
-                                       .count = 0,
-                                       .on_miss = rule.on_miss};
+    Program::Compiled::RuleSteps steps{
+        .first = static_cast<uint32_t>(out_->steps.size()), .count = 0, .on_miss = rule.on_miss};
     for (const Step& step : rule.steps) {
       std::visit([&](const auto& what) { add_step(what); }, step.what);
     }
@@ -145,10 +145,11 @@ class Compiler {
     std::vector<std::string_view> known;
     for (const Table& table : set_.tables) known.push_back(table.name);
     const std::string_view nearest = nearest_word(step.table, known);
-    refuse(step.table_where, step.table.size() + 2,
-           fmt::format("translate: no table is called \"{}\"{}", step.table,
-                       nearest.empty() ? fmt::format(", expected [table.{}] in this file", step.table)
-                                       : fmt::format("; did you mean \"{}\"?", nearest)));
+    refuse(
+        step.table_where, step.table.size() + 2,
+        fmt::format("translate: no table is called \"{}\"{}", step.table,
+                    nearest.empty() ? fmt::format(", expected [table.{}] in this file", step.table)
+                                    : fmt::format("; did you mean \"{}\"?", nearest)));
   }
 
   void refuse_duplicate(const Table& table, size_t duplicate, bool reverse) {
@@ -159,8 +160,8 @@ class Compiler {
     });
     refuse(second.where, 1,
            fmt::format("table {}: {} stands twice on the {} side, first in {}:{}; {}", table.name,
-                       prefix.to_string(), reverse ? "right" : "left", set_.files[first->where.file],
-                       first->where.line,
+                       prefix.to_string(), reverse ? "right" : "left",
+                       set_.files[first->where.file], first->where.line,
                        reverse ? "a rule looks it up in reverse, expected one answer"
                                : "expected one answer"));
   }
@@ -197,16 +198,22 @@ class Compiler {
       switch (condition.key) {
         case Key::kFamily:
         case Key::kHook:
-        case Key::kMark: break;
+        case Key::kMark:
+          break;
         case Key::kIn:
-        case Key::kOut: needs.interfaces = true; break;
-        default: reads = true; break;
+        case Key::kOut:
+          needs.interfaces = true;
+          break;
+        default:
+          reads = true;
+          break;
       }
       if (condition.key != Key::kBytes) continue;
       for (const Operand& operand : condition.any_of) {
         const auto& bytes = std::get<BytesMatch>(operand);
         const auto end = static_cast<uint32_t>(bytes.at + bytes.value.size());
-        needs.whole |= bytes.from == Origin::kQuotedNetwork || bytes.from == Origin::kQuotedTransport;
+        needs.whole |=
+            bytes.from == Origin::kQuotedNetwork || bytes.from == Origin::kQuotedTransport;
         needs.depth = std::max(needs.depth, kIpv4Headers + end);
       }
     }
@@ -242,10 +249,9 @@ std::optional<Program> compile(const RuleSet& set, std::vector<Diagnostic>* diag
   const size_t before = diagnostics->size();
   check_rules(set, diagnostics);
   auto compiled = Compiler(set, diagnostics).run();
-  const bool refused = std::any_of(diagnostics->begin() + static_cast<std::ptrdiff_t>(before),
-                                   diagnostics->end(), [](const Diagnostic& diagnostic) {
-                                     return diagnostic.severity == Severity::kError;
-                                   });
+  const bool refused = std::any_of(
+      diagnostics->begin() + static_cast<std::ptrdiff_t>(before), diagnostics->end(),
+      [](const Diagnostic& diagnostic) { return diagnostic.severity == Severity::kError; });
   if (refused) return std::nullopt;
   return Program(std::move(compiled));
 }

@@ -1,5 +1,5 @@
-// A rule set to a program. What needs the whole set is refused here: tables that are not there or cannot
-// be reversed, steps that can never be applied.
+// A rule set to a program. What needs the whole set is refused here: tables that are not there or
+// cannot be reversed, steps that can never be applied.
 #pragma once
 
 #include <optional>
@@ -15,8 +15,8 @@ namespace fettle {
 // Adds errors and warnings; nothing where there was an error.
 std::optional<Program> compile(const RuleSet& set, std::vector<Diagnostic>* diagnostics);
 
-// Reads, parses and compiles a file ("-": standard input). On refusal the error's message is the rendered
-// diagnostics; on success *warnings (may be null) holds rendered warnings, or is empty.
+// Reads, parses and compiles a file ("-": standard input). On refusal the error's message is the
+// rendered diagnostics; on success *warnings (may be null) holds rendered warnings, or is empty.
 Result<Program> load_program(const std::string& path, std::string* warnings = nullptr);
 
 }  // namespace fettle

@@ -38,7 +38,8 @@ std::string flags_text(uint32_t flags) {
   std::string out;
   for (const Word& word : words()) {
     if (word.group != WordGroup::kTcpFlag || word.number == 0 || word.number == 0xff) continue;
-    if (flags & static_cast<uint32_t>(word.number)) out += fmt::format("{}{}", out.empty() ? "" : ",", word.name);
+    if (flags & static_cast<uint32_t>(word.number))
+      out += fmt::format("{}{}", out.empty() ? "" : ",", word.name);
   }
   return out;
 }
@@ -46,7 +47,8 @@ std::string flags_text(uint32_t flags) {
 std::string icmp_text(const IcmpMatch& match) {
   std::string out;
   if (match.icmp) out = fmt::format("icmp {}", range_text(*match.icmp));
-  if (match.icmpv6) out += fmt::format("{}icmpv6 {}", out.empty() ? "" : " / ", range_text(*match.icmpv6));
+  if (match.icmpv6)
+    out += fmt::format("{}icmpv6 {}", out.empty() ? "" : " / ", range_text(*match.icmpv6));
   if (match.code.low == match.code.high) out += fmt::format(" code {}", match.code.low);
   return out;
 }
@@ -57,9 +59,12 @@ std::string interface_text(const InterfacePattern& pattern) {
 
 std::optional<WordGroup> names_for(Key key) {
   switch (key) {
-    case Key::kProtocol: return WordGroup::kProtocol;
-    case Key::kHook: return WordGroup::kHook;
-    default: return std::nullopt;
+    case Key::kProtocol:
+      return WordGroup::kProtocol;
+    case Key::kHook:
+      return WordGroup::kHook;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -83,7 +88,8 @@ std::string operand_text(Key key, const Operand& operand) {
     return std::string(kNames[static_cast<size_t>(*kind)]);
   }
   const auto& bytes = std::get<BytesMatch>(operand);
-  const bool all = std::ranges::all_of(bytes.mask, [](std::byte b) { return b == std::byte{0xff}; });
+  const bool all =
+      std::ranges::all_of(bytes.mask, [](std::byte b) { return b == std::byte{0xff}; });
   return fmt::format("{} = {}{}", place(bytes.from, bytes.at), hex(bytes.value),
                      all ? "" : fmt::format(" under mask {}", hex(bytes.mask)));
 }
@@ -93,7 +99,8 @@ std::string match_text(const Match& match) {
   for (const Condition& condition : match.all_of) {
     std::string values;
     for (const Operand& operand : condition.any_of) {
-      values += fmt::format("{}{}", values.empty() ? "" : " or ", operand_text(condition.key, operand));
+      values +=
+          fmt::format("{}{}", values.empty() ? "" : " or ", operand_text(condition.key, operand));
     }
     out += fmt::format("{}{} {}", out.empty() ? "" : ", ", name_of(condition.key), values);
   }
@@ -107,15 +114,18 @@ std::string match_text(const Match& match) {
 std::string text_of(const VerdictStep& step) {
   constexpr std::string_view kNames[] = {"accept", "drop", "repeat", "queue"};
   const std::string_view name = kNames[static_cast<size_t>(step.verdict)];
-  return step.verdict == Verdict::kQueue ? fmt::format("{} {}", name, step.queue) : std::string(name);
+  return step.verdict == Verdict::kQueue ? fmt::format("{} {}", name, step.queue)
+                                         : std::string(name);
 }
 std::string text_of(const SetStep& step) {
-  constexpr std::string_view kNames[] = {"ttl", "dscp", "ecn", "src", "dst", "src-port", "dst-port", "window"};
+  constexpr std::string_view kNames[] = {"ttl", "dscp",     "ecn",      "src",
+                                         "dst", "src-port", "dst-port", "window"};
   std::string out;
   for (const SetStep::Assignment& part : step.assignments) {
     const bool address = part.field == Field::kSrc || part.field == Field::kDst;
-    out += fmt::format("{}{} {}", out.empty() ? "set " : ", ", kNames[static_cast<size_t>(part.field)],
-                       address ? part.address.to_string() : fmt::format("{}", part.number));
+    out +=
+        fmt::format("{}{} {}", out.empty() ? "set " : ", ", kNames[static_cast<size_t>(part.field)],
+                    address ? part.address.to_string() : fmt::format("{}", part.number));
   }
   return out;
 }
@@ -133,13 +143,17 @@ std::string text_of(const MarkStep& step) {
 std::string text_of(const ClampMssStep& step) { return fmt::format("clamp-mss {}", step.mss); }
 std::string text_of(const LogStep&) { return "log"; }
 
-std::string_view verdict_text(Verdict verdict) { return verdict == Verdict::kDrop ? "drop" : "accept"; }
+std::string_view verdict_text(Verdict verdict) {
+  return verdict == Verdict::kDrop ? "drop" : "accept";
+}
 
 std::string copy_text(const Needs& needs) {
   if (!needs.packets) return "metadata only: no rule looks into packets";
   if (needs.changes) return "whole packets: rules change them";
-  if (needs.whole) return "whole packets: IPv6's headers, or the place of what is read, have no bound";
-  return fmt::format("the first {} bytes: the rules read IPv4 only and change nothing", needs.depth);
+  if (needs.whole)
+    return "whole packets: IPv6's headers, or the place of what is read, have no bound";
+  return fmt::format("the first {} bytes: the rules read IPv4 only and change nothing",
+                     needs.depth);
 }
 
 std::string table_text(const Table& table) {
@@ -150,7 +164,8 @@ std::string table_text(const Table& table) {
   }
   std::string out = fmt::format("table {}: {} entr{}", table.name, table.entries.size(),
                                 table.entries.size() == 1 ? "y" : "ies");
-  for (const auto& [kind, count] : kinds) out += fmt::format("{}{} {}", out.back() == ')' ? "" : ", ", count, kind);
+  for (const auto& [kind, count] : kinds)
+    out += fmt::format("{}{} {}", out.back() == ')' ? "" : ", ", count, kind);
   return out + "\n";
 }
 

@@ -33,6 +33,7 @@ std::string render(const Diagnostic& diagnostic, const Sources& sources);
 std::string render(const std::vector<Diagnostic>& diagnostics, const Sources& sources);
 
 // The candidate nearest to `word` by edit distance, where near enough to be a slip; else "".
-std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& candidates);
+std::string_view nearest_word(std::string_view word,
+                              const std::vector<std::string_view>& candidates);
 
 }  // namespace fettle

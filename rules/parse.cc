@@ -44,8 +44,9 @@ void parse_tables(TomlReader& reader, const toml::node& node, std::vector<Table>
 void parse_rule_match(TomlReader& reader, const toml::table& table, Rule* rule) {
   const toml::node* match = table.get("match");
   if (!match) {
-    reader.refuse(table.source(), fmt::format("\"{}\" has no `match`; write match = {{}} for every packet",
-                                              rule->name));
+    reader.refuse(
+        table.source(),
+        fmt::format("\"{}\" has no `match`; write match = {{}} for every packet", rule->name));
   } else if (const toml::table* keys = match->as_table()) {
     rule->match = parse_match(reader, *keys);
   } else {
@@ -56,9 +57,10 @@ void parse_rule_match(TomlReader& reader, const toml::table& table, Rule* rule) 
 void parse_rule_steps(TomlReader& reader, const toml::table& table, Rule* rule) {
   const toml::node* steps = table.get("steps");
   if (!steps) {
-    return reader.refuse(table.source(), fmt::format("\"{}\" has no `steps`; write steps = [] for a rule "
-                                                     "that only counts",
-                                                     rule->name));
+    return reader.refuse(table.source(),
+                         fmt::format("\"{}\" has no `steps`; write steps = [] for a rule "
+                                     "that only counts",
+                                     rule->name));
   }
   const toml::array* list = steps->as_array();
   if (!list) {
@@ -76,9 +78,11 @@ Rule parse_rule(TomlReader& reader, const toml::table& table, size_t number) {
   reader.check_keys(table, "rule", "key of a rule");
   if (const toml::node* name = table.get("name")) {
     if (auto text = reader.string("name", *name, "a name, in quotes")) {
-      const bool odd = std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) < ' '; });
+      const bool odd =
+          std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) < ' '; });
       if (text->empty() || odd) {
-        reader.refuse_value("name", *name, "a name of at least one character, all of them printable");
+        reader.refuse_value("name", *name,
+                            "a name of at least one character, all of them printable");
       } else {
         rule.name = std::move(*text);
         rule.where = TomlReader::location(name->source());
@@ -96,22 +100,25 @@ Rule parse_rule(TomlReader& reader, const toml::table& table, size_t number) {
 void refuse_same_names(TomlReader& reader, const std::vector<Rule>& rules) {
   std::vector<const Rule*> sorted;
   for (const Rule& rule : rules) sorted.push_back(&rule);
-  std::ranges::stable_sort(sorted, {}, [](const Rule* rule) -> std::string_view { return rule->name; });
+  std::ranges::stable_sort(sorted, {},
+                           [](const Rule* rule) -> std::string_view { return rule->name; });
   for (size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i]->name != sorted[i - 1]->name) continue;
     reader.parsed().diagnostics.push_back(
         {.severity = Severity::kError,
          .where = sorted[i]->where,
          .width = static_cast<uint32_t>(sorted[i]->name.size() + 2),
-         .message = fmt::format("a second rule is called \"{}\", the first is in line {}; expected names "
-                                "that tell the counters apart",
-                                sorted[i]->name, sorted[i - 1]->where.line)});
+         .message =
+             fmt::format("a second rule is called \"{}\", the first is in line {}; expected names "
+                         "that tell the counters apart",
+                         sorted[i]->name, sorted[i - 1]->where.line)});
   }
 }
 
 void parse_rules_list(TomlReader& reader, const toml::node& node, std::vector<Rule>* out) {
   const toml::array* list = node.as_array();
-  if (!list) return reader.refuse_value("rule", node, "a list of rules: [[rule]], with two brackets");
+  if (!list)
+    return reader.refuse_value("rule", node, "a list of rules: [[rule]], with two brackets");
   for (const toml::node& each : *list) {
     if (const toml::table* table = each.as_table()) {
       out->push_back(parse_rule(reader, *table, out->size() + 1));

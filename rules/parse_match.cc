@@ -26,10 +26,12 @@ std::optional<Operand> parse_interface(TomlReader& reader, std::string_view key,
   std::string_view name = *text;
   const bool any_ending = name.ends_with('+') || name.ends_with('*');
   if (any_ending) name.remove_suffix(1);
-  const bool odd = std::ranges::any_of(name, [](char c) { return c == '/' || c <= ' ' || c > '~'; });
+  const bool odd =
+      std::ranges::any_of(name, [](char c) { return c == '/' || c <= ' ' || c > '~'; });
   if (name.size() > kLongestName || (name.empty() && !any_ending) || odd) {
-    reader.refuse_value(key, node, "an interface's name of 1 to 15 characters, or the beginning of one "
-                                   "and + or *");
+    reader.refuse_value(key, node,
+                        "an interface's name of 1 to 15 characters, or the beginning of one "
+                        "and + or *");
     return std::nullopt;
   }
   InterfacePattern out{.name = interface_name(name), .mask = {}};
@@ -53,24 +55,26 @@ std::optional<uint32_t> flags_of(std::string_view names) {
 std::optional<Operand> parse_tcp_flags(TomlReader& reader, std::string_view key,
                                        const toml::node& node) {
   constexpr std::string_view kExpected =
-      "flags of fin, syn, rst, psh, ack, urg, ece, cwr, none, all with commas between, and behind a slash "
+      "flags of fin, syn, rst, psh, ack, urg, ece, cwr, none, all with commas between, and behind "
+      "a slash "
       "those that are looked at, like \"syn/syn,ack\"";
   const auto text = reader.string(key, node, kExpected);
   if (!text) return std::nullopt;
   const std::string_view words = *text;
   const size_t slash = words.find('/');
   const auto set = flags_of(words.substr(0, slash));
-  const auto looked_at =
-      slash == std::string_view::npos ? set : flags_of(words.substr(slash + 1));
+  const auto looked_at = slash == std::string_view::npos ? set : flags_of(words.substr(slash + 1));
   if (set && looked_at && (*set & ~*looked_at) == 0) return MaskedValue{*set, *looked_at};
-  reader.refuse_value(key, node, set && looked_at ? "only flags before the slash that stand behind it, too"
-                                                  : kExpected);
+  reader.refuse_value(
+      key, node,
+      set && looked_at ? "only flags before the slash that stand behind it, too" : kExpected);
   return std::nullopt;
 }
 
 std::optional<Operand> parse_fragment(TomlReader& reader, std::string_view key,
                                       const toml::node& node) {
-  if (const auto* value = node.as_boolean()) return **value ? FragmentKind::kAny : FragmentKind::kNone;
+  if (const auto* value = node.as_boolean())
+    return **value ? FragmentKind::kAny : FragmentKind::kNone;
   const auto* text = node.as_string();
   const Word* word = text ? find_word(WordGroup::kFragment, **text) : nullptr;
   if (word) return static_cast<FragmentKind>(word->number);
@@ -134,7 +138,8 @@ std::optional<Operand> parse_bytes(TomlReader& reader, std::string_view key,
   }
   for (size_t i = 0; i < value->size(); ++i) {
     if (((*value)[i] & ~(*mask)[i]) == std::byte{0}) continue;
-    reader.refuse_value("hex", *hex, fmt::format("no bits outside of the mask; byte {} has some", i));
+    reader.refuse_value("hex", *hex,
+                        fmt::format("no bits outside of the mask; byte {} has some", i));
     return std::nullopt;
   }
   return BytesMatch{*from, *at, std::move(*value), std::move(*mask)};
@@ -150,28 +155,40 @@ std::optional<Operand> parse_family(TomlReader& reader, std::string_view key,
 std::optional<Operand> parse_operand(TomlReader& reader, Key key, const toml::node& node) {
   const std::string_view name = name_of(key);
   switch (key) {
-    case Key::kFamily: return parse_family(reader, name, node);
-    case Key::kProtocol: return reader.range(name, node, 255, WordGroup::kProtocol);
+    case Key::kFamily:
+      return parse_family(reader, name, node);
+    case Key::kProtocol:
+      return reader.range(name, node, 255, WordGroup::kProtocol);
     case Key::kSrc:
-    case Key::kDst: return parse_prefix(reader, name, node);
+    case Key::kDst:
+      return parse_prefix(reader, name, node);
     case Key::kSrcPort:
     case Key::kDstPort:
     case Key::kPort:
-    case Key::kLength: return reader.range(name, node, 65535);
+    case Key::kLength:
+      return reader.range(name, node, 65535);
     case Key::kHook: {
       const auto word = reader.word(name, node, WordGroup::kHook);
       if (!word) return std::nullopt;
       return Range{static_cast<uint32_t>((*word)->number), static_cast<uint32_t>((*word)->number)};
     }
     case Key::kIn:
-    case Key::kOut: return parse_interface(reader, name, node);
-    case Key::kMark: return reader.masked(name, node);
-    case Key::kTtl: return reader.range(name, node, 255);
-    case Key::kDscp: return reader.range(name, node, 63, WordGroup::kDscp);
-    case Key::kTcpFlags: return parse_tcp_flags(reader, name, node);
-    case Key::kFragment: return parse_fragment(reader, name, node);
-    case Key::kIcmpType: return parse_icmp_type(reader, name, node);
-    case Key::kBytes: return parse_bytes(reader, name, node);
+    case Key::kOut:
+      return parse_interface(reader, name, node);
+    case Key::kMark:
+      return reader.masked(name, node);
+    case Key::kTtl:
+      return reader.range(name, node, 255);
+    case Key::kDscp:
+      return reader.range(name, node, 63, WordGroup::kDscp);
+    case Key::kTcpFlags:
+      return parse_tcp_flags(reader, name, node);
+    case Key::kFragment:
+      return parse_fragment(reader, name, node);
+    case Key::kIcmpType:
+      return parse_icmp_type(reader, name, node);
+    case Key::kBytes:
+      return parse_bytes(reader, name, node);
   }
   return std::nullopt;
 }
@@ -180,8 +197,9 @@ Match parse_level(TomlReader& reader, const toml::table& table, bool inside_not)
 
 void parse_not(TomlReader& reader, const toml::node& node, bool inside_not, Match* out) {
   if (inside_not) {
-    reader.refuse(node.source(), "not: found inside another not, expected match keys; write what is to "
-                                 "hold outside of it");
+    reader.refuse(node.source(),
+                  "not: found inside another not, expected match keys; write what is to "
+                  "hold outside of it");
     return;
   }
   const auto add = [&](const toml::node& part) {
@@ -213,7 +231,8 @@ Match parse_level(TomlReader& reader, const toml::table& table, bool inside_not)
       reader.refuse_unknown("match key", *key, known);
       continue;
     }
-    Condition condition{.key = info->key, .any_of = {}, .where = TomlReader::location(key->source())};
+    Condition condition{
+        .key = info->key, .any_of = {}, .where = TomlReader::location(key->source())};
     const auto add = [&](const toml::node& part) {
       if (auto operand = parse_operand(reader, info->key, part)) {
         condition.any_of.push_back(std::move(*operand));
@@ -221,9 +240,10 @@ Match parse_level(TomlReader& reader, const toml::table& table, bool inside_not)
     };
     if (const toml::array* list = node->as_array()) {
       if (list->empty()) {
-        reader.refuse(node->source(), fmt::format("{}: found an empty list, which nothing matches; expected "
-                                                  "at least one value, or no such key",
-                                                  info->name));
+        reader.refuse(node->source(),
+                      fmt::format("{}: found an empty list, which nothing matches; expected "
+                                  "at least one value, or no such key",
+                                  info->name));
       }
       for (const toml::node& part : *list) add(part);
     } else {

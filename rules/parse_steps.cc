@@ -21,30 +21,37 @@ StepResult parse_word_step(TomlReader& reader, const toml::node& node, const std
   const StepInfo* info = find_step(word);
   if (info) {
     switch (info->kind) {
-      case StepKind::kAccept: return Step{VerdictStep{Verdict::kAccept, 0}, where};
-      case StepKind::kDrop: return Step{VerdictStep{Verdict::kDrop, 0}, where};
-      case StepKind::kRepeat: return Step{VerdictStep{Verdict::kRepeat, 0}, where};
-      case StepKind::kLog: return Step{LogStep{}, where};
-      default: break;
+      case StepKind::kAccept:
+        return Step{VerdictStep{Verdict::kAccept, 0}, where};
+      case StepKind::kDrop:
+        return Step{VerdictStep{Verdict::kDrop, 0}, where};
+      case StepKind::kRepeat:
+        return Step{VerdictStep{Verdict::kRepeat, 0}, where};
+      case StepKind::kLog:
+        return Step{LogStep{}, where};
+      default:
+        break;
     }
-    reader.refuse(node.source(), fmt::format("step \"{}\" needs more than its name, expected {}", word,
-                                             info->form));
+    reader.refuse(node.source(), fmt::format("step \"{}\" needs more than its name, expected {}",
+                                             word, info->form));
     return std::nullopt;
   }
   const std::string_view nearest = nearest_word(word, step_names());
-  reader.refuse(node.source(),
-                nearest.empty()
-                    ? fmt::format("unknown step \"{}\", expected \"accept\", \"drop\", \"repeat\", \"log\" or "
-                                  "a table like {{ set = {{ ttl = 64 }} }}",
-                                  word)
-                    : fmt::format("unknown step \"{}\"; did you mean \"{}\"?", word, nearest));
+  reader.refuse(
+      node.source(),
+      nearest.empty()
+          ? fmt::format(
+                "unknown step \"{}\", expected \"accept\", \"drop\", \"repeat\", \"log\" or "
+                "a table like {{ set = {{ ttl = 64 }} }}",
+                word)
+          : fmt::format("unknown step \"{}\"; did you mean \"{}\"?", word, nearest));
   return std::nullopt;
 }
 
 std::optional<Field> field_named(std::string_view name) {
   constexpr std::pair<std::string_view, Field> kFields[] = {
-      {"ttl", Field::kTtl},         {"hop-limit", Field::kTtl},    {"dscp", Field::kDscp},
-      {"ecn", Field::kEcn},         {"src", Field::kSrc},          {"dst", Field::kDst},
+      {"ttl", Field::kTtl},          {"hop-limit", Field::kTtl},    {"dscp", Field::kDscp},
+      {"ecn", Field::kEcn},          {"src", Field::kSrc},          {"dst", Field::kDst},
       {"src-port", Field::kSrcPort}, {"dst-port", Field::kDstPort}, {"window", Field::kWindow}};
   for (const auto& [field_name, field] : kFields) {
     if (field_name == name) return field;
@@ -53,8 +60,8 @@ std::optional<Field> field_named(std::string_view name) {
 }
 
 // A named value or a number up to `high`, but no range.
-std::optional<uint32_t> parse_named(TomlReader& reader, std::string_view key, const toml::node& node,
-                                    uint32_t high, WordGroup group) {
+std::optional<uint32_t> parse_named(TomlReader& reader, std::string_view key,
+                                    const toml::node& node, uint32_t high, WordGroup group) {
   const auto range = reader.range(key, node, high, group);
   if (!range) return std::nullopt;
   if (range->low == range->high) return range->low;
@@ -69,14 +76,19 @@ bool parse_assignment(TomlReader& reader, std::string_view key, const toml::node
     return number.has_value();
   };
   switch (out->field) {
-    case Field::kTtl: return take(reader.integer(key, node, 0, 255));
-    case Field::kDscp: return take(parse_named(reader, key, node, 63, WordGroup::kDscp));
-    case Field::kEcn: return take(parse_named(reader, key, node, 3, WordGroup::kEcn));
+    case Field::kTtl:
+      return take(reader.integer(key, node, 0, 255));
+    case Field::kDscp:
+      return take(parse_named(reader, key, node, 63, WordGroup::kDscp));
+    case Field::kEcn:
+      return take(parse_named(reader, key, node, 3, WordGroup::kEcn));
     case Field::kSrcPort:
     case Field::kDstPort:
-    case Field::kWindow: return take(reader.integer(key, node, 0, 65535));
+    case Field::kWindow:
+      return take(reader.integer(key, node, 0, 65535));
     case Field::kSrc:
-    case Field::kDst: break;
+    case Field::kDst:
+      break;
   }
   const auto text = reader.string(key, node, "an IPv4 or IPv6 address, in quotes");
   if (!text) return false;
@@ -145,9 +157,12 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
         return Step{VerdictStep{Verdict::kQueue, static_cast<uint16_t>(*queue)}, where};
       }
       return std::nullopt;
-    case StepKind::kSet: return parse_set(reader, node, where);
-    case StepKind::kTranslate: return parse_translate(reader, table, node, where);
-    case StepKind::kWrite: return parse_write(reader, table, node, where);
+    case StepKind::kSet:
+      return parse_set(reader, node, where);
+    case StepKind::kTranslate:
+      return parse_translate(reader, table, node, where);
+    case StepKind::kWrite:
+      return parse_write(reader, table, node, where);
     case StepKind::kMark:
       if (const auto mark = reader.masked("mark", node)) {
         return Step{MarkStep{mark->value, mark->mask}, where};
@@ -158,9 +173,11 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
         return Step{ClampMssStep{static_cast<uint16_t>(*mss)}, where};
       }
       return std::nullopt;
-    default: break;
+    default:
+      break;
   }
-  reader.refuse(node.source(), fmt::format("step \"{}\" takes no value, expected {}", info.name, info.form));
+  reader.refuse(node.source(),
+                fmt::format("step \"{}\" takes no value, expected {}", info.name, info.form));
   return std::nullopt;
 }
 
@@ -170,8 +187,9 @@ StepResult parse_step(TomlReader& reader, const toml::node& node) {
   if (const auto* word = node.as_string()) return parse_word_step(reader, node, **word);
   const toml::table* table = node.as_table();
   if (!table) {
-    reader.refuse_value("steps", node, "a step: a word like \"accept\", or a table like "
-                                       "{ set = { ttl = 64 } }");
+    reader.refuse_value("steps", node,
+                        "a step: a word like \"accept\", or a table like "
+                        "{ set = { ttl = 64 } }");
     return std::nullopt;
   }
   const StepInfo* info = nullptr;
@@ -180,9 +198,10 @@ StepResult parse_step(TomlReader& reader, const toml::node& node) {
     const StepInfo* found = find_step(key->str());
     if (!found) continue;
     if (info) {
-      reader.refuse(key->source(), fmt::format("found a second step \"{}\" beside \"{}\", expected one step "
-                                               "a table: {{ ... }}, {{ ... }}",
-                                               found->name, info->name));
+      reader.refuse(key->source(),
+                    fmt::format("found a second step \"{}\" beside \"{}\", expected one step "
+                                "a table: {{ ... }}, {{ ... }}",
+                                found->name, info->name));
       return std::nullopt;
     }
     info = found;

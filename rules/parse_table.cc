@@ -28,9 +28,10 @@ std::string mismatch(const Prefix& inside, const Prefix& outside) {
                        outside.to_string());
   }
   if (inside.length != outside.length) {
-    return fmt::format("found /{} = /{}, expected prefixes of the same length, since hosts are mapped one "
-                       "for one",
-                       inside.length, outside.length);
+    return fmt::format(
+        "found /{} = /{}, expected prefixes of the same length, since hosts are mapped one "
+        "for one",
+        inside.length, outside.length);
   }
   return "";
 }
@@ -39,8 +40,8 @@ void parse_inline(TomlReader& reader, const toml::key& key, const toml::node& no
   std::string expected;
   const auto inside = Prefix::parse(key.str(), &expected);
   if (!inside) {
-    reader.refuse(key.source(), fmt::format("table {}: found \"{}\", expected {}, or `file`", out->name,
-                                            key.str(), expected));
+    reader.refuse(key.source(), fmt::format("table {}: found \"{}\", expected {}, or `file`",
+                                            out->name, key.str(), expected));
     return;
   }
   const auto text = reader.string(key.str(), node, "an address or a prefix, in quotes");
@@ -73,7 +74,8 @@ class FileLine {
     if (!inside) return refuse(left, expected);
     const auto outside = Prefix::parse(right, &expected);
     if (!outside) return refuse(right, expected);
-    if (const std::string why = mismatch(*inside, *outside); !why.empty()) return refuse_at(right, why);
+    if (const std::string why = mismatch(*inside, *outside); !why.empty())
+      return refuse_at(right, why);
     where_.column = column_of(left);
     table->entries.push_back({*inside, *outside, where_});
     return true;
@@ -106,7 +108,8 @@ void parse_lines(TomlReader& reader, std::string_view text, uint32_t file, Table
   uint32_t number = 0;
   while (!text.empty() && refusals < kMostRefusals) {
     const size_t end = std::min(text.find('\n'), text.size());
-    FileLine line(reader.parsed(), text.substr(0, end), {.file = file, .line = ++number, .column = 1});
+    FileLine line(reader.parsed(), text.substr(0, end),
+                  {.file = file, .line = ++number, .column = 1});
     if (!line.read(table)) ++refusals;
     text.remove_prefix(std::min(end + 1, text.size()));
   }
@@ -115,7 +118,8 @@ void parse_lines(TomlReader& reader, std::string_view text, uint32_t file, Table
 void parse_table_file(TomlReader& reader, const toml::node& node, Table* table) {
   const auto name = reader.string("file", node, "the name of a file, in quotes");
   if (!name) return;
-  const std::filesystem::path beside = std::filesystem::path(reader.parsed().sources.names[0]).parent_path();
+  const std::filesystem::path beside =
+      std::filesystem::path(reader.parsed().sources.names[0]).parent_path();
   const std::string path = (beside / *name).string();
   errno = 0;
   std::ifstream file(path, std::ios::binary);
@@ -147,16 +151,17 @@ void refuse_duplicates(TomlReader& reader, const Table& table) {
         {.severity = Severity::kError,
          .where = second.where,
          .width = 1,
-         .message = fmt::format("table {}: {} stands twice, first in {}:{}", table.name,
-                                second.inside.to_string(),
-                                reader.parsed().sources.names[first.where.file], first.where.line)});
+         .message = fmt::format(
+             "table {}: {} stands twice, first in {}:{}", table.name, second.inside.to_string(),
+             reader.parsed().sources.names[first.where.file], first.where.line)});
   }
 }
 
 }  // namespace
 
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table) {
-  Table out{.name = std::string(name.str()), .entries = {}, .where = TomlReader::location(name.source())};
+  Table out{
+      .name = std::string(name.str()), .entries = {}, .where = TomlReader::location(name.source())};
   for (const auto& [key, node] : in_file_order(table)) {
     if (key->str() == "file") {
       parse_table_file(reader, *node, &out);

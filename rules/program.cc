@@ -17,10 +17,14 @@ void bump(uint64_t& counter, uint64_t by = 1) {
 
 void count_verdict(ProgramCounters& counters, Verdict verdict) {
   switch (verdict) {
-    case Verdict::kAccept: return bump(counters.accepted);
-    case Verdict::kDrop: return bump(counters.dropped);
-    case Verdict::kRepeat: return bump(counters.repeated);
-    case Verdict::kQueue: return bump(counters.requeued);
+    case Verdict::kAccept:
+      return bump(counters.accepted);
+    case Verdict::kDrop:
+      return bump(counters.dropped);
+    case Verdict::kRepeat:
+      return bump(counters.repeated);
+    case Verdict::kQueue:
+      return bump(counters.requeued);
   }
 }
 
@@ -39,15 +43,19 @@ class Run {
       switch (step.kind) {
         case StepKind::kAccept:
         case StepKind::kDrop:
-        case StepKind::kRepeat: return step.verdict;
-        case StepKind::kQueue: queue_ = step.queue; return step.verdict;
+        case StepKind::kRepeat:
+          return step.verdict;
+        case StepKind::kQueue:
+          queue_ = step.queue;
+          return step.verdict;
         case StepKind::kLog:
           if (state_.log) state_.log->log(rule, packet_, metadata_);
           continue;
         case StepKind::kMark:
           metadata_.mark = (metadata_.mark & ~step.mask) | step.number;
           continue;
-        default: break;
+        default:
+          break;
       }
       missed |= edit(step) == Edit::kMiss;
       if (step.more || !std::exchange(missed, false)) continue;
@@ -61,11 +69,16 @@ class Run {
  private:
   Edit edit(const CompiledStep& step) noexcept {
     switch (step.kind) {
-      case StepKind::kSet: return set_field(step, compiled_.data, packet_);
-      case StepKind::kTranslate: return translate(step, compiled_.data, packet_);
-      case StepKind::kWrite: return write_bytes(step, compiled_.data, packet_);
-      case StepKind::kClampMss: return clamp_mss(packet_, static_cast<uint16_t>(step.number));
-      default: return Edit::kDone;
+      case StepKind::kSet:
+        return set_field(step, compiled_.data, packet_);
+      case StepKind::kTranslate:
+        return translate(step, compiled_.data, packet_);
+      case StepKind::kWrite:
+        return write_bytes(step, compiled_.data, packet_);
+      case StepKind::kClampMss:
+        return clamp_mss(packet_, static_cast<uint16_t>(step.number));
+      default:
+        return Edit::kDone;
     }
   }
 
@@ -104,8 +117,7 @@ Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state) 
   const Classifier& classifier = compiled_->classifier;
   Run run(*compiled_, packet, metadata, state);
   std::optional<Verdict> verdict;
-  for (uint32_t rule = classifier.next_match(packet, metadata, 0);
-       rule < classifier.size();
+  for (uint32_t rule = classifier.next_match(packet, metadata, 0); rule < classifier.size();
        rule = classifier.next_match(packet, metadata, rule + 1)) {
     bump(state.rules[rule].hits);
     verdict = run.steps_of(rule);

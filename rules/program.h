@@ -1,5 +1,6 @@
-// The compiled rule set: immutable, shared by nobody who writes, and the same in live queues, replay and
-// tests. apply() is the packet path: no allocation, no lock, no system call, no exception.
+// The compiled rule set: immutable, shared by nobody who writes, and the same in live queues,
+// replay and tests. apply() is the packet path: no allocation, no lock, no system call, no
+// exception.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,11 @@ namespace fettle {
 
 // How deep into packets the rules look, and so how much the kernel has to copy.
 struct Needs {
-  bool packets = false;    // false: no rule reads a byte; metadata mode does
-  bool changes = false;    // some step writes: packets must come whole
-  bool whole = false;      // reads at places that no short copy bounds (IPv6 chains, payload)
-  uint32_t depth = 0;      // bytes from the IP header that suffice where !whole && packets
-  bool interfaces = false;     // some rule asks in or out: names have to be found
+  bool packets = false;     // false: no rule reads a byte; metadata mode does
+  bool changes = false;     // some step writes: packets must come whole
+  bool whole = false;       // reads at places that no short copy bounds (IPv6 chains, payload)
+  uint32_t depth = 0;       // bytes from the IP header that suffice where !whole && packets
+  bool interfaces = false;  // some rule asks in or out: names have to be found
   bool any_mark_change = false;
   std::vector<uint16_t> queues;  // targets of {queue = N} steps
 };
@@ -31,10 +32,10 @@ struct RuleCounters {
 };
 struct ProgramCounters {
   uint64_t packets = 0;
-  uint64_t bytes = 0;       // IP lengths
+  uint64_t bytes = 0;  // IP lengths
   uint64_t malformed = 0;
   uint64_t changed = 0;
-  uint64_t accepted = 0;    // by verdict
+  uint64_t accepted = 0;  // by verdict
   uint64_t dropped = 0;
   uint64_t repeated = 0;
   uint64_t requeued = 0;

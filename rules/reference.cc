@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::string_view kIntroduction = R"(# The rule language
 
-A rule file is [TOML 1.0](https://toml.io/en/v1.0.0). `fettle check FILE` says whether it is right and what it compiles to. This
-page comes from the parser's own vocabulary: `fettle reference > rules/README.md`.
+A rule file is [TOML 1.0](https://toml.io/en/v1.0.0). `fettle check FILE` says whether it is right
+and what it compiles to. This page comes from the parser's own vocabulary: `fettle reference >
+rules/README.md`.
 
 ```toml
 [defaults]
@@ -32,16 +33,20 @@ steps = [{ translate = "print-servers", at = 4 }]
 ## How rules are applied
 
 1. A packet whose headers do not parse takes `malformed` and is counted. No rule is tried.
-2. Rules are tried in the order of the file. A rule matches when all its keys hold; a list of values means any of them. `not = { ... }`
-   excludes the packets for which all keys inside hold; a list of such tables excludes what any of them does.
-3. A rule's steps run in order. A verdict (`accept`, `drop`, `repeat`, `queue`) ends the packet's way; without one the next rule is
-   tried. After the last rule `verdict` holds.
+2. Rules are tried in the order of the file. A rule matches when all its keys hold; a list of
+   values means any of them. `not = { ... }` excludes the packets for which all keys inside hold;
+   a list of such tables excludes what any of them does.
+3. A rule's steps run in order. A verdict (`accept`, `drop`, `repeat`, `queue`) ends the packet's
+   way; without one the next rule is tried. After the last rule `verdict` holds.
 4. Later steps and rules see the packet, and its mark, as changed.
-5. A step that cannot be applied changes nothing and counts as a miss of its rule, once; `on-miss` makes it a verdict.
-6. A changed packet leaves with right checksums. A checksum that was wrong before stays wrong, one that is absent (UDP's 0)
-   stays absent, and in a capture one that was left to the network card stays so. An unchanged packet is not touched.
-7. A later fragment has no ports and no payload: a rule with a key on these (also inside `not`) does not match it. A packet
-   without a field (the ports of ICMP) does not hold a key on that field.
+5. A step that cannot be applied changes nothing and counts as a miss of its rule, once; `on-miss`
+   makes it a verdict.
+6. A changed packet leaves with right checksums. A checksum that was wrong before stays wrong, one
+   that is absent (UDP's 0) stays absent, and in a capture one that was left to the network card
+   stays so. An unchanged packet is not touched.
+7. A later fragment has no ports and no payload: a rule with a key on these (also inside `not`)
+   does not match it. A packet without a field (the ports of ICMP) does not hold a key on that
+   field.
 
 )";
 
@@ -64,8 +69,10 @@ std::string parameter_table(std::string_view owner) {
 }
 
 std::string key_section(const KeyInfo& key) {
-  return fmt::format("### `{}`\n\n{} Values: {}.\n\n```toml\n[[rule]]\nmatch = {{ {} }}\nsteps = [\"accept\"]\n```\n\n",
-                     key.name, key.prose, key.values, key.example);
+  return fmt::format(
+      "### `{}`\n\n{} Values: {}.\n\n```toml\n[[rule]]\nmatch = {{ {} }}\nsteps = "
+      "[\"accept\"]\n```\n\n",
+      key.name, key.prose, key.values, key.example);
 }
 
 std::string step_section(const StepInfo& step) {
@@ -83,11 +90,11 @@ std::string word_list(std::string_view title, WordGroup group) {
   bool first = true;
   for (const Word& word : words()) {
     if (word.group != group) continue;
-    const std::string number =
-        group != WordGroup::kIcmpType ? fmt::format("{}", word.number)
-        : word.number < 0             ? fmt::format("v6 {}", word.number6)
-        : word.number6 < 0            ? fmt::format("v4 {}", word.number)
-                                      : fmt::format("v4 {}, v6 {}", word.number, word.number6);
+    const std::string number = group != WordGroup::kIcmpType ? fmt::format("{}", word.number)
+                               : word.number < 0             ? fmt::format("v6 {}", word.number6)
+                               : word.number6 < 0
+                                   ? fmt::format("v4 {}", word.number)
+                                   : fmt::format("v4 {}, v6 {}", word.number, word.number6);
     out += fmt::format("{}`{}` ({})", first ? "" : ", ", word.name, number);
     first = false;
   }
@@ -100,18 +107,26 @@ std::string reference_markdown() {
   std::string out(kIntroduction);
   out += "## The file\n\n" + parameter_table("file");
   out += "`[defaults]`:\n\n" + parameter_table("defaults");
-  out += "`[table.NAME]` has entries `\"inside\" = \"outside\"` and may name a `file` of lines `inside,outside` (`#` begins a "
-         "comment), looked for beside the rule file. Both sides have the same family and prefix length: hosts are mapped "
-         "one for one, and the longest prefix counts. A million entries are no burden.\n\n";
+  out +=
+      "`[table.NAME]` has entries `\"inside\" = \"outside\"` and may name a `file` of lines "
+      "`inside,outside` (`#` begins a "
+      "comment), looked for beside the rule file. Both sides have the same family and prefix "
+      "length: hosts are mapped "
+      "one for one, and the longest prefix counts. A million entries are no burden.\n\n";
   out += "`[[rule]]`:\n\n" + parameter_table("rule");
-  out += "## Match keys\n\nA value, or a list of values of which any will do. Ranges are written `\"low-high\"`, both ends included.\n\n";
+  out +=
+      "## Match keys\n\nA value, or a list of values of which any will do. Ranges are written "
+      "`\"low-high\"`, both ends included.\n\n";
   for (const KeyInfo& key : match_keys()) out += key_section(key);
   out += "`bytes` has these keys:\n\n" + parameter_table("bytes");
   out += "## Steps\n\n";
   for (const StepInfo& step : steps()) out += step_section(step);
-  out += "## Places\n\n`from` says where `at` counts from: `payload` (behind the transport header), `transport` (that header), "
-         "`network` (the IP header), and inside the packet that an ICMP error quotes `quoted-network` and `quoted-transport`. "
-         "The checksums of the quoted packet follow a change, too.\n\n";
+  out +=
+      "## Places\n\n`from` says where `at` counts from: `payload` (behind the transport header), "
+      "`transport` (that header), "
+      "`network` (the IP header), and inside the packet that an ICMP error quotes `quoted-network` "
+      "and `quoted-transport`. "
+      "The checksums of the quoted packet follow a change, too.\n\n";
   out += "## Names\n\n";
   out += word_list("Protocols", WordGroup::kProtocol);
   out += word_list("DSCP classes", WordGroup::kDscp);

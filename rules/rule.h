@@ -33,13 +33,13 @@ struct MaskedValue {  // (field & mask) == value
 };
 struct InterfacePattern {  // "eth0", or "eth+" / "eth*" for all that begin with eth
   InterfaceName name{};
-  InterfaceName mask{};    // 0xff where name counts
+  InterfaceName mask{};  // 0xff where name counts
 };
 enum class FragmentKind : uint8_t { kAny, kNone, kFirst, kLater };
-// ICMP types by family: a name like "echo-request" is 8 in ICMP and 128 in ICMPv6. Range over types;
-// code range 0..255 where none was given.
+// ICMP types by family: a name like "echo-request" is 8 in ICMP and 128 in ICMPv6. Range over
+// types; code range 0..255 where none was given.
 struct IcmpMatch {
-  std::optional<Range> icmp;    // types of ICMP, nothing: does not match ICMP
+  std::optional<Range> icmp;  // types of ICMP, nothing: does not match ICMP
   std::optional<Range> icmpv6;
   Range code{0, 255};
 };
@@ -113,7 +113,8 @@ struct ClampMssStep {
 struct LogStep {};
 
 struct Step {
-  std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep> what;
+  std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep>
+      what;
   Location where;
 };
 
@@ -128,7 +129,7 @@ struct Rule {
 };
 
 struct TableEntry {
-  Prefix inside;  // the left side
+  Prefix inside;   // the left side
   Prefix outside;  // the same family and length
   Location where;
 };

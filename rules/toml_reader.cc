@@ -76,12 +76,18 @@ std::string TomlReader::describe(const toml::node& node) {
       return text.size() <= kLongestQuote ? fmt::format("\"{}\"", text)
                                           : fmt::format("\"{}...\"", text.substr(0, kLongestQuote));
     }
-    case toml::node_type::integer: return fmt::format("{}", **node.as_integer());
-    case toml::node_type::boolean: return **node.as_boolean() ? "true" : "false";
-    case toml::node_type::floating_point: return fmt::format("{}", **node.as_floating_point());
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "a list";
-    default: return "a date or time";
+    case toml::node_type::integer:
+      return fmt::format("{}", **node.as_integer());
+    case toml::node_type::boolean:
+      return **node.as_boolean() ? "true" : "false";
+    case toml::node_type::floating_point:
+      return fmt::format("{}", **node.as_floating_point());
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "a list";
+    default:
+      return "a date or time";
   }
 }
 
@@ -93,9 +99,9 @@ void TomlReader::refuse_value(std::string_view key, const toml::node& node,
 void TomlReader::refuse_unknown(std::string_view kind, const toml::key& key,
                                 const std::vector<std::string_view>& known) {
   const std::string hint = suggestion(key.str(), known);
-  refuse(key.source(), fmt::format("unknown {} \"{}\"{}", kind, key.str(),
-                                   hint.empty() ? fmt::format(", expected {}", quoted_list(known))
-                                                : hint));
+  refuse(key.source(),
+         fmt::format("unknown {} \"{}\"{}", kind, key.str(),
+                     hint.empty() ? fmt::format(", expected {}", quoted_list(known)) : hint));
 }
 
 void TomlReader::check_keys(const toml::table& table, std::string_view owner,
@@ -146,9 +152,8 @@ std::optional<const Word*> TomlReader::word(std::string_view key, const toml::no
 
 std::optional<Range> TomlReader::range(std::string_view key, const toml::node& node, uint32_t high,
                                        std::optional<WordGroup> group) {
-  const std::string expected =
-      fmt::format("{}a number from 0 to {} or a range like \"{}-{}\"", group ? "a name, " : "", high,
-                  high / 2, high);
+  const std::string expected = fmt::format("{}a number from 0 to {} or a range like \"{}-{}\"",
+                                           group ? "a name, " : "", high, high / 2, high);
   if (const auto* value = node.as_integer()) {
     if (**value >= 0 && **value <= high) {
       const auto number = static_cast<uint32_t>(**value);
@@ -179,7 +184,8 @@ std::optional<Range> TomlReader::range(std::string_view key, const toml::node& n
 }
 
 std::optional<MaskedValue> TomlReader::masked(std::string_view key, const toml::node& node) {
-  constexpr std::string_view kExpected = "a number up to 0xffffffff, or \"value/mask\" like \"0x1/0xff\"";
+  constexpr std::string_view kExpected =
+      "a number up to 0xffffffff, or \"value/mask\" like \"0x1/0xff\"";
   if (const auto* number = node.as_integer(); number && **number >= 0 && **number <= 0xffffffff) {
     return MaskedValue{static_cast<uint32_t>(**number), 0xffffffff};
   }
@@ -191,9 +197,10 @@ std::optional<MaskedValue> TomlReader::masked(std::string_view key, const toml::
                                                       : parse_number(words.substr(slash + 1));
     if (value && mask) {
       if ((*value & ~*mask) == 0) return MaskedValue{*value, *mask};
-      refuse_value(key, node, fmt::format("no bits of the value outside of the mask, as in "
-                                          "\"{:#x}/{:#x}\"",
-                                          *value & *mask, *mask));
+      refuse_value(key, node,
+                   fmt::format("no bits of the value outside of the mask, as in "
+                               "\"{:#x}/{:#x}\"",
+                               *value & *mask, *mask));
       return std::nullopt;
     }
   }
@@ -201,7 +208,8 @@ std::optional<MaskedValue> TomlReader::masked(std::string_view key, const toml::
   return std::nullopt;
 }
 
-std::optional<std::vector<std::byte>> TomlReader::hex(std::string_view key, const toml::node& node) {
+std::optional<std::vector<std::byte>> TomlReader::hex(std::string_view key,
+                                                      const toml::node& node) {
   constexpr std::string_view kExpected = "hexadecimal bytes like \"0a14000b\" or \"0a:14:00:0b\"";
   const auto text = string(key, node, kExpected);
   if (!text) return std::nullopt;
@@ -236,9 +244,10 @@ std::optional<Origin> TomlReader::origin(const toml::table& table) {
 std::optional<uint32_t> TomlReader::offset(const toml::table& table, std::string_view of) {
   const toml::node* node = table.get("at");
   if (!node) {
-    refuse(table.source(), fmt::format("{} needs `at`, the number of bytes from the beginning of the "
-                                       "payload or of what `from` names",
-                                       of));
+    refuse(table.source(),
+           fmt::format("{} needs `at`, the number of bytes from the beginning of the "
+                       "payload or of what `from` names",
+                       of));
     return std::nullopt;
   }
   const auto at = integer("at", *node, 0, 65535);

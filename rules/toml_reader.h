@@ -1,5 +1,5 @@
-// What the parser's parts share: toml++ nodes to values, with a diagnostic at the node's place where one is
-// not what is expected. Included by the parser's own files only.
+// What the parser's parts share: toml++ nodes to values, with a diagnostic at the node's place
+// where one is not what is expected. Included by the parser's own files only.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +52,7 @@ class TomlReader {
   // A number, or "value/mask". Bits of the value outside of the mask are refused.
   std::optional<MaskedValue> masked(std::string_view key, const toml::node& node);
   std::optional<std::vector<std::byte>> hex(std::string_view key, const toml::node& node);
-  std::optional<Origin> origin(const toml::table& table);                    // "from", or payload
+  std::optional<Origin> origin(const toml::table& table);  // "from", or payload
   std::optional<uint32_t> offset(const toml::table& table, std::string_view of);  // "at"
   std::optional<Verdict> accept_or_drop(std::string_view key, const toml::node& node);
 

@@ -16,7 +16,17 @@ enum class StepKind : uint8_t {
 };
 
 enum class WordGroup : uint8_t {
-  kFamily, kProtocol, kHook, kDscp, kEcn, kTcpFlag, kFragment, kIcmpType, kOrigin, kVerdict, kForm,
+  kFamily,
+  kProtocol,
+  kHook,
+  kDscp,
+  kEcn,
+  kTcpFlag,
+  kFragment,
+  kIcmpType,
+  kOrigin,
+  kVerdict,
+  kForm,
 };
 
 struct KeyInfo {

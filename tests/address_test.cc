@@ -6,7 +6,8 @@ namespace fettle {
 namespace {
 
 TEST(AddressTest, ParsesAndPrintsBothFamilies) {
-  for (const char* text : {"0.0.0.0", "10.20.0.11", "255.255.255.255", "::", "::1", "2001:db8::1:2"}) {
+  for (const char* text :
+       {"0.0.0.0", "10.20.0.11", "255.255.255.255", "::", "::1", "2001:db8::1:2"}) {
     const auto address = Address::parse(text);
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(address->to_string(), text);
@@ -14,8 +15,9 @@ TEST(AddressTest, ParsesAndPrintsBothFamilies) {
 }
 
 TEST(AddressTest, RefusesWhatInetPtonRefuses) {
-  for (const char* text : {"", "10.1", "010.0.0.1x", "1.2.3.4.5", "256.0.0.1", "1.2.3.4 ", "::g", "1::2::3",
-                           "10.0.0.1/8", "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc"}) {
+  for (const char* text :
+       {"", "10.1", "010.0.0.1x", "1.2.3.4.5", "256.0.0.1", "1.2.3.4 ", "::g", "1::2::3",
+        "10.0.0.1/8", "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc"}) {
     EXPECT_FALSE(Address::parse(text)) << text;
   }
 }

@@ -1,4 +1,5 @@
-// The reader and the writer, over files built byte by byte here, so that the formats' documents are the witness.
+// The reader and the writer, over files built byte by byte here, so that the formats' documents are
+// the witness.
 #include "core/capture.h"
 
 #include <unistd.h>
@@ -33,8 +34,13 @@ class FileBuilder {
   FileBuilder& pcap_header(uint32_t magic, uint32_t link_type) {
     return u32(magic).u16(2).u16(4).u32(0).u32(0).u32(65535).u32(link_type);
   }
-  FileBuilder& pcap_record(uint32_t seconds, uint32_t fraction, const std::string& frame, uint32_t original) {
-    return u32(seconds).u32(fraction).u32(static_cast<uint32_t>(frame.size())).u32(original).text(frame);
+  FileBuilder& pcap_record(uint32_t seconds, uint32_t fraction, const std::string& frame,
+                           uint32_t original) {
+    return u32(seconds)
+        .u32(fraction)
+        .u32(static_cast<uint32_t>(frame.size()))
+        .u32(original)
+        .text(frame);
   }
   FileBuilder& block(uint32_t type, const std::function<void(FileBuilder&)>& fill) {
     FileBuilder body(big_);
@@ -44,12 +50,14 @@ class FileBuilder {
     return u32(type).u32(length).text(body.bytes_).u32(length);
   }
   FileBuilder& section() {
-    return block(0x0a0d0d0a, [](FileBuilder& b) { b.u32(0x1a2b3c4d).u16(1).u16(0).u32(~0u).u32(~0u); });
+    return block(0x0a0d0d0a,
+                 [](FileBuilder& b) { b.u32(0x1a2b3c4d).u16(1).u16(0).u32(~0u).u32(~0u); });
   }
   FileBuilder& interface(uint16_t link_type, const std::string& options = "") {
     return block(1, [&](FileBuilder& b) { b.u16(link_type).u16(0).u32(0).text(options); });
   }
-  FileBuilder& packet(uint32_t interface, uint64_t units, const std::string& frame, uint32_t original) {
+  FileBuilder& packet(uint32_t interface, uint64_t units, const std::string& frame,
+                      uint32_t original) {
     return block(6, [&](FileBuilder& b) {
       b.u32(interface).u32(static_cast<uint32_t>(units >> 32)).u32(static_cast<uint32_t>(units));
       b.u32(static_cast<uint32_t>(frame.size())).u32(original).text(frame);
@@ -81,7 +89,8 @@ class CaptureTest : public testing::Test {
     std::ofstream(path("in"), std::ios::binary) << bytes;
     return CaptureReader::open(path("in"));
   }
-  // "time link_type captured/original frame" of each packet; the error last. Everything handed out is `copied_`.
+  // "time link_type captured/original frame" of each packet; the error last. Everything handed out
+  // is `copied_`.
   std::vector<std::string> read(const std::string& bytes) {
     copied_.clear();
     auto reader = open(bytes);
@@ -97,11 +106,13 @@ class CaptureTest : public testing::Test {
       copy((*record)->raw);
       const auto frame = (*record)->frame;
       if (frame.data() == nullptr) continue;
-      out.push_back(fmt::format("{} {} {}/{} {}", (*record)->time_ns, (*record)->link_type, frame.size(),
-                                (*record)->original,
-                                std::string(reinterpret_cast<const char*>(frame.data()), frame.size())));
+      out.push_back(
+          fmt::format("{} {} {}/{} {}", (*record)->time_ns, (*record)->link_type, frame.size(),
+                      (*record)->original,
+                      std::string(reinterpret_cast<const char*>(frame.data()), frame.size())));
     }
-    for (auto rest = reader->remainder(); rest && !rest->empty(); rest = reader->remainder()) copy(*rest);
+    for (auto rest = reader->remainder(); rest && !rest->empty(); rest = reader->remainder())
+      copy(*rest);
     return out;
   }
   void copy(std::span<const std::byte> bytes) {
@@ -119,8 +130,9 @@ TEST_F(CaptureTest, ReadsPcapInBothByteOrdersAndBothResolutions) {
                                    .pcap_record(7, 5, "abc", 3)
                                    .pcap_record(8, 0, "de", 900)
                                    .bytes();
-      EXPECT_EQ(read(file), (std::vector<std::string>{fmt::format("{} 1 3/3 abc", 7'000'000'000 + 5 * unit),
-                                                      "8000000000 1 2/900 de"}));
+      EXPECT_EQ(read(file),
+                (std::vector<std::string>{fmt::format("{} 1 3/3 abc", 7'000'000'000 + 5 * unit),
+                                          "8000000000 1 2/900 de"}));
       EXPECT_EQ(copied_, file);
     }
   }
@@ -140,8 +152,10 @@ TEST_F(CaptureTest, APcapWithoutPacketsIsRight) {
 
 TEST_F(CaptureTest, ReadsPcapngWithItsInterfacesAndSections) {
   for (const bool big : {false, true}) {
-    const std::string nanoseconds = FileBuilder(big).u16(9).u16(1).text(std::string("\x09\0\0\0", 4)).bytes();
-    const std::string two_to_ten = FileBuilder(big).u16(9).u16(1).text(std::string("\x8a\0\0\0", 4)).bytes();
+    const std::string nanoseconds =
+        FileBuilder(big).u16(9).u16(1).text(std::string("\x09\0\0\0", 4)).bytes();
+    const std::string two_to_ten =
+        FileBuilder(big).u16(9).u16(1).text(std::string("\x8a\0\0\0", 4)).bytes();
     const std::string file = FileBuilder(big)
                                  .section()
                                  .interface(1)
@@ -168,13 +182,17 @@ TEST_F(CaptureTest, ReadsSimpleAndObsoletePacketBlocks) {
           .section()
           .interface(1)
           .block(3, [](FileBuilder& b) { b.u32(5).text("short"); })
-          .block(2, [](FileBuilder& b) { b.u16(0).u16(9).u32(0).u32(1'000'000).u32(3).u32(4).text("old"); })
+          .block(2,
+                 [](FileBuilder& b) {
+                   b.u16(0).u16(9).u32(0).u32(1'000'000).u32(3).u32(4).text("old");
+                 })
           .bytes();
   EXPECT_EQ(read(file), (std::vector<std::string>{"0 1 5/5 short", "1000000000 1 3/4 old"}));
 }
 
 TEST_F(CaptureTest, AChangedFrameIsWrittenInItsPlace) {
-  auto reader = open(FileBuilder(false).pcap_header(0xa1b2c3d4, 1).pcap_record(1, 2, "abc", 3).bytes());
+  auto reader =
+      open(FileBuilder(false).pcap_header(0xa1b2c3d4, 1).pcap_record(1, 2, "abc", 3).bytes());
   ASSERT_TRUE(reader);
   auto writer = CaptureWriter::open(path("out"));
   ASSERT_TRUE(writer);
@@ -212,7 +230,8 @@ struct Damaged {
 
 TEST_F(CaptureTest, SaysWhatIsNoCapture) {
   for (const auto& [bytes, found] :
-       {std::pair<std::string, std::string>{"", "begins with nothing"}, {"ab", "begins with 61 62"},
+       {std::pair<std::string, std::string>{"", "begins with nothing"},
+        {"ab", "begins with 61 62"},
         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "begins with 47 45 54 20"},
         {FileBuilder(false).u32(0xa1b2c3d4).bytes(), "begins with d4 c3 b2 a1"}}) {
     const auto reader = open(bytes);
@@ -226,13 +245,16 @@ TEST_F(CaptureTest, SaysWhatIsNoCapture) {
 }
 
 TEST_F(CaptureTest, DamageIsNamedWithItsPlaceAndNothingIsLost) {
-  const std::string good = FileBuilder(false).pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, "abc", 3).bytes();
+  const std::string good =
+      FileBuilder(false).pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, "abc", 3).bytes();
   const std::string section = FileBuilder(false).section().interface(1).bytes();
   const Damaged cases[] = {
-      {"header cut", good + "0123456", "damaged at byte 43: found 7 bytes, expected a record's header of 16"},
+      {"header cut", good + "0123456",
+       "damaged at byte 43: found 7 bytes, expected a record's header of 16"},
       {"record cut", good + FileBuilder(false).u32(0).u32(0).u32(9).u32(9).text("half").bytes(),
        "damaged at byte 43: found 20 bytes of a record's 25; the file was cut"},
-      {"endless record", good + FileBuilder(false).u32(0).u32(0).u32(~0u).u32(9).text("tail").bytes(),
+      {"endless record",
+       good + FileBuilder(false).u32(0).u32(0).u32(~0u).u32(9).text("tail").bytes(),
        "found a record of 4294967295 bytes"},
       {"block length", section + FileBuilder(false).u32(6).u32(13).text("123456789").bytes(),
        "found a block of 13 bytes, expected a multiple of 4"},
@@ -242,16 +264,21 @@ TEST_F(CaptureTest, DamageIsNamedWithItsPlaceAndNothingIsLost) {
       {"interface unknown", section + FileBuilder(false).packet(3, 0, "abc", 3).bytes(),
        "whose interface was not described before"},
       {"packet too long",
-       section + FileBuilder(false).block(6, [](FileBuilder& b) { b.u32(0).u32(0).u32(0).u32(99).u32(99); }).bytes(),
+       section + FileBuilder(false)
+                     .block(6, [](FileBuilder& b) { b.u32(0).u32(0).u32(0).u32(99).u32(99); })
+                     .bytes(),
        "whose parts do not fit"},
       {"byte order",
-       FileBuilder(false).block(0x0a0d0d0a, [](FileBuilder& b) { b.u32(0x11223344).u32(0).u32(0).u32(0); }).bytes(),
+       FileBuilder(false)
+           .block(0x0a0d0d0a, [](FileBuilder& b) { b.u32(0x11223344).u32(0).u32(0).u32(0); })
+           .bytes(),
        "found byte order mark 11223344"},
   };
   for (const Damaged& damaged : cases) {
     const auto said = read(damaged.bytes);
     ASSERT_FALSE(said.empty()) << damaged.name;
-    EXPECT_NE(said.back().find(damaged.message), std::string::npos) << damaged.name << ": " << said.back();
+    EXPECT_NE(said.back().find(damaged.message), std::string::npos)
+        << damaged.name << ": " << said.back();
     EXPECT_EQ(copied_, damaged.bytes) << damaged.name;
   }
 }

@@ -27,8 +27,8 @@ const nlmsghdr* header_at(const std::byte* bytes) {
 template <typename Visit>
 void for_each_attribute(const nlmsghdr* header, Visit visit) {
   const char* const end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
-  const auto* at = static_cast<const nlattr*>(
-      mnl_nlmsg_get_payload_offset(header, sizeof(nfgenmsg)));
+  const auto* at =
+      static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof(nfgenmsg)));
   for (; mnl_attr_ok(at, static_cast<int>(end - reinterpret_cast<const char*>(at)));
        at = mnl_attr_next(at)) {
     visit(at);
@@ -207,7 +207,8 @@ Verdict read_back(const std::vector<std::byte>& bytes) {
         out.payload.assign(static_cast<const char*>(mnl_attr_get_payload(attribute)),
                            mnl_attr_get_payload_len(attribute));
         break;
-      default: ADD_FAILURE() << "attribute " << mnl_attr_get_type(attribute);
+      default:
+        ADD_FAILURE() << "attribute " << mnl_attr_get_type(attribute);
     }
   });
   return out;
@@ -264,7 +265,9 @@ TEST(NfqueueConfigTest, OneMessageSetsEverythingAndAsksForAnAnswer) {
         EXPECT_EQ(ntohl(params->copy_range), 0xffffu);
         break;
       }
-      case NFQA_CFG_QUEUE_MAXLEN: EXPECT_EQ(ntohl(mnl_attr_get_u32(attribute)), 4096u); break;
+      case NFQA_CFG_QUEUE_MAXLEN:
+        EXPECT_EQ(ntohl(mnl_attr_get_u32(attribute)), 4096u);
+        break;
       case NFQA_CFG_FLAGS:
         EXPECT_EQ(ntohl(mnl_attr_get_u32(attribute)), uint32_t{NFQA_CFG_F_FAIL_OPEN});
         break;
@@ -272,7 +275,8 @@ TEST(NfqueueConfigTest, OneMessageSetsEverythingAndAsksForAnAnswer) {
         EXPECT_EQ(ntohl(mnl_attr_get_u32(attribute)),
                   uint32_t{NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO});
         break;
-      default: ADD_FAILURE();
+      default:
+        ADD_FAILURE();
     }
   });
   EXPECT_EQ(seen, 5);  // a second FLAGS/MASK pair would silently undo the first

@@ -96,8 +96,8 @@ class PacketLoopTest : public testing::Test {
     if (got < 0) return std::nullopt;
     std::string out;
     int left = static_cast<int>(got);
-    for (auto* at = static_cast<nlmsghdr*>(static_cast<void*>(bytes.data())); mnl_nlmsg_ok(at, left);
-         at = mnl_nlmsg_next(at, &left)) {
+    for (auto* at = static_cast<nlmsghdr*>(static_cast<void*>(bytes.data()));
+         mnl_nlmsg_ok(at, left); at = mnl_nlmsg_next(at, &left)) {
       const auto* raw = reinterpret_cast<const std::byte*>(at);
       const bool batch = (at->nlmsg_type & 0xff) == NFQNL_MSG_VERDICT_BATCH;
       out += fmt::format("{}{} {}:{}", out.empty() ? "" : ", ", batch ? "batch" : "one",

@@ -47,14 +47,16 @@ TEST(ParseTest, ShowsThePlaceWithACaretAndTheNearestWord) {
 
 TEST(ParseTest, TheCaretStandsRightBehindTabsAndUmlauts) {
   EXPECT_EQ(refusal("[[rule]]\n\tname = \"Zürich\"\n\tmatch = { ttl = 256 }\n\tsteps = []\n"),
-            "f.toml:3:18: error: ttl: found 256, expected a number from 0 to 255 or a range like \"127-255\"\n"
+            "f.toml:3:18: error: ttl: found 256, expected a number from 0 to 255 or a range like "
+            "\"127-255\"\n"
             "    3 | \tmatch = { ttl = 256 }\n"
             "      | \t                ^~~");
 }
 
 TEST(ParseTest, ReportsEveryErrorInTheOrderOfTheFile) {
   const Parsed parsed = parse_rules(
-      "[defaults]\nverdict = \"pass\"\n[[rule]]\nmatch = { ttl = -1 }\nsteps = [\"acept\", 5]\n", "f.toml");
+      "[defaults]\nverdict = \"pass\"\n[[rule]]\nmatch = { ttl = -1 }\nsteps = [\"acept\", 5]\n",
+      "f.toml");
   ASSERT_EQ(parsed.diagnostics.size(), 4u);
   EXPECT_EQ(parsed.diagnostics[0].where.line, 2u);
   EXPECT_EQ(parsed.diagnostics[1].where.line, 4u);
@@ -81,22 +83,29 @@ TEST_P(RefusedTest, NamesThePlaceQuotesTheFoundAndSaysTheExpected) {
 INSTANTIATE_TEST_SUITE_P(
     Structure, RefusedTest,
     testing::Values(
-        Refused{"x = 1\n", "1:1", "unknown key \"x\", expected \"defaults\", \"table\" or \"rule\""},
+        Refused{"x = 1\n", "1:1",
+                "unknown key \"x\", expected \"defaults\", \"table\" or \"rule\""},
         Refused{"[rules]\n", "1:2", "unknown key \"rules\"; did you mean \"rule\"?"},
         Refused{"[defaults]\nmalformed = \"dorp\"\n", "2:13", "did you mean \"drop\"?"},
         Refused{"[defaults]\nverdikt = \"drop\"\n", "2:1", "did you mean \"verdict\"?"},
         Refused{"defaults = 1\n", "1:12", "found 1, expected a table: [defaults]"},
-        Refused{"[rule]\nmatch = {}\n", "1:1", "expected a list of rules: [[rule]], with two brackets"},
-        Refused{"[[rule]]\nsteps = []\n", "1:1", "has no `match`; write match = {} for every packet"},
+        Refused{"[rule]\nmatch = {}\n", "1:1",
+                "expected a list of rules: [[rule]], with two brackets"},
+        Refused{"[[rule]]\nsteps = []\n", "1:1",
+                "has no `match`; write match = {} for every packet"},
         Refused{"[[rule]]\nmatch = {}\n", "1:1", "has no `steps`; write steps = []"},
-        Refused{"[[rule]]\nmatch = []\nsteps = []\n", "2:9", "found a list, expected a table of match keys"},
+        Refused{"[[rule]]\nmatch = []\nsteps = []\n", "2:9",
+                "found a list, expected a table of match keys"},
         Refused{"[[rule]]\nmatch = {}\nsteps = \"accept\"\n", "3:9", "expected a list of steps"},
-        Refused{"[[rule]]\nname = 3\nmatch = {}\nsteps = []\n", "2:8", "found 3, expected a name, in quotes"},
+        Refused{"[[rule]]\nname = 3\nmatch = {}\nsteps = []\n", "2:8",
+                "found 3, expected a name, in quotes"},
         Refused{"[[rule]]\nname = \"\"\nmatch = {}\nsteps = []\n", "2:8", "at least one character"},
-        Refused{"[[rule]]\nmatch = {}\nsteps = []\non-mis = \"drop\"\n", "4:1", "did you mean \"on-miss\"?"},
+        Refused{"[[rule]]\nmatch = {}\nsteps = []\non-mis = \"drop\"\n", "4:1",
+                "did you mean \"on-miss\"?"},
         Refused{"[[rule]]\nmatch = {}\nsteps = []\non-miss = \"queue\"\n", "4:11",
                 "expected \"accept\" or \"drop\""},
-        Refused{"[[rule]]\nname = \"a\"\nmatch = {}\nsteps = []\n[[rule]]\nname = \"a\"\nmatch = {}\nsteps = []\n",
+        Refused{"[[rule]]\nname = \"a\"\nmatch = {}\nsteps = []\n[[rule]]\nname = \"a\"\nmatch = "
+                "{}\nsteps = []\n",
                 "6:8", "a second rule is called \"a\", the first is in line 2"},
         Refused{"[[rule]\n", "1:8", "rule"}, Refused{"a = \"\n", "1:7", "end-of-file"},
         Refused{std::string("a = \"\xff\"\n"), "1:5", "invalid utf-8"}));
@@ -107,8 +116,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{with_match("family = \"ipv5\""), "2:20", "did you mean \"ipv4\"?"},
         Refused{with_match("protocol = \"upd\""), "2:22", "did you mean \"udp\"?"},
         Refused{with_match("protocol = 256"), "2:22", "found 256"},
-        Refused{with_match("src = \"10.0.0.1/8\""), "2:17", "no bits set beyond /8, as in 10.0.0.0/8"},
-        Refused{with_match("src = 10"), "2:17", "found 10, expected an address or a prefix, in quotes"},
+        Refused{with_match("src = \"10.0.0.1/8\""), "2:17",
+                "no bits set beyond /8, as in 10.0.0.0/8"},
+        Refused{with_match("src = 10"), "2:17",
+                "found 10, expected an address or a prefix, in quotes"},
         Refused{with_match("dst-port = \"20-10\""), "2:22", "the lower end first, as in \"10-20\""},
         Refused{with_match("dst-port = \"1-x\""), "2:22", "found \"1-x\""},
         Refused{with_match("dst-port = []"), "2:22", "found an empty list"},
@@ -117,25 +128,32 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{with_match("hook = \"foreward\""), "2:18", "did you mean \"forward\"?"},
         Refused{with_match("in = \"a-name-that-is-far-too-long\""), "2:16", "1 to 15 characters"},
         Refused{with_match("out = \"\""), "2:17", "found \"\""},
-        Refused{with_match("mark = \"0x2/0x1\""), "2:18", "no bits of the value outside of the mask, as in \"0x0/0x1\""},
+        Refused{with_match("mark = \"0x2/0x1\""), "2:18",
+                "no bits of the value outside of the mask, as in \"0x0/0x1\""},
         Refused{with_match("mark = \"1/\""), "2:18", "\"value/mask\""},
         Refused{with_match("mark = -1"), "2:18", "found -1"},
         Refused{with_match("dscp = 64"), "2:18", "found 64"},
         Refused{with_match("dscp = \"af14\""), "2:18", "did you mean \"af1"},
         Refused{with_match("length = \"big\""), "2:20", "found \"big\""},
-        Refused{with_match("tcp-flags = \"sin\""), "2:23", "found \"sin\", expected flags of fin, syn"},
+        Refused{with_match("tcp-flags = \"sin\""), "2:23",
+                "found \"sin\", expected flags of fin, syn"},
         Refused{with_match("tcp-flags = \"syn/ack\""), "2:23", "only flags before the slash"},
         Refused{with_match("fragment = \"second\""), "2:22", "true, false, \"first\" or \"later\""},
-        Refused{with_match("icmp-type = \"3/256\""), "2:23", "\"type/code\" with numbers from 0 to 255"},
-        Refused{with_match("icmp-type = \"echo-requets\""), "2:23", "did you mean \"echo-request\"?"},
+        Refused{with_match("icmp-type = \"3/256\""), "2:23",
+                "\"type/code\" with numbers from 0 to 255"},
+        Refused{with_match("icmp-type = \"echo-requets\""), "2:23",
+                "did you mean \"echo-request\"?"},
         Refused{with_match("bytes = \"4b41\""), "2:19", "a table like { at = 0, hex = \"4b41\" }"},
         Refused{with_match("bytes = { hex = \"4b\" }"), "2:19", "bytes needs `at`"},
         Refused{with_match("bytes = { at = 0 }"), "2:19", "bytes needs `hex`"},
         Refused{with_match("bytes = { at = 0, hex = \"4\" }"), "2:35", "hexadecimal bytes"},
-        Refused{with_match("bytes = { at = 0, hex = \"4b41\", mask = \"ff\" }"), "2:50", "as many bytes as hex has, 2"},
-        Refused{with_match("bytes = { at = 0, hex = \"4b\", mask = \"0f\" }"), "2:35", "no bits outside of the mask"},
+        Refused{with_match("bytes = { at = 0, hex = \"4b41\", mask = \"ff\" }"), "2:50",
+                "as many bytes as hex has, 2"},
+        Refused{with_match("bytes = { at = 0, hex = \"4b\", mask = \"0f\" }"), "2:35",
+                "no bits outside of the mask"},
         Refused{with_match("bytes = { at = 65536, hex = \"4b\" }"), "2:26", "from 0 to 65535"},
-        Refused{with_match("bytes = { at = 0, hex = \"4b\", from = \"paylod\" }"), "2:48", "did you mean \"payload\"?"},
+        Refused{with_match("bytes = { at = 0, hex = \"4b\", from = \"paylod\" }"), "2:48",
+                "did you mean \"payload\"?"},
         Refused{with_match("not = { not = { ttl = 1 } }"), "2:25", "not: found inside another not"},
         Refused{with_match("not = 1"), "2:17", "a table of match keys, or a list of such tables"}));
 
@@ -148,15 +166,21 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{with_steps("{ sett = { ttl = 1 } }"), "3:12", "did you mean \"set\"?"},
         Refused{with_steps("{ set = {} }"), "3:18", "a table of fields"},
         Refused{with_steps("{ set = { tll = 1 } }"), "3:20", "did you mean \"ttl\"?"},
-        Refused{with_steps("{ set = { src = \"10.0.0.0/8\" } }"), "3:26", "an IPv4 or IPv6 address"},
-        Refused{with_steps("{ set = { dscp = \"0-5\" } }"), "3:27", "one value to set, not a range"},
+        Refused{with_steps("{ set = { src = \"10.0.0.0/8\" } }"), "3:26",
+                "an IPv4 or IPv6 address"},
+        Refused{with_steps("{ set = { dscp = \"0-5\" } }"), "3:27",
+                "one value to set, not a range"},
         Refused{with_steps("{ set = { ttl = 1 }, mark = 1 }"), "3:31", "found a second step"},
         Refused{with_steps("{ queue = 65536 }"), "3:20", "from 0 to 65535"},
         Refused{with_steps("{ translate = \"t\" }"), "3:10", "translate needs `at`"},
-        Refused{with_steps("{ translate = \"t\", at = 0, as = \"text\" }"), "3:42", "expected \"binary\""},
-        Refused{with_steps("{ translate = \"t\", at = 0, revers = true }"), "3:37", "did you mean \"reverse\"?"},
-        Refused{with_steps("{ translate = \"t\", at = 0, reverse = 1 }"), "3:47", "found 1, expected true or false"},
-        Refused{with_steps("{ write = \"xy\", at = 0 }"), "3:20", "found \"xy\", expected hexadecimal bytes"},
+        Refused{with_steps("{ translate = \"t\", at = 0, as = \"text\" }"), "3:42",
+                "expected \"binary\""},
+        Refused{with_steps("{ translate = \"t\", at = 0, revers = true }"), "3:37",
+                "did you mean \"reverse\"?"},
+        Refused{with_steps("{ translate = \"t\", at = 0, reverse = 1 }"), "3:47",
+                "found 1, expected true or false"},
+        Refused{with_steps("{ write = \"xy\", at = 0 }"), "3:20",
+                "found \"xy\", expected hexadecimal bytes"},
         Refused{with_steps("{ write = \"00\" }"), "3:10", "write needs `at`"},
         Refused{with_steps("{ clamp-mss = 0 }"), "3:24", "from 1 to 65535"}));
 
@@ -164,7 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
     Tables, RefusedTest,
     testing::Values(
         Refused{"[table.t]\n\"10.0.0.1\" = \"2001:db8::1\"\n", "2:14", "both sides of one family"},
-        Refused{"[table.t]\n\"10.0.0.0/24\" = \"10.1.0.0/16\"\n", "2:17", "prefixes of the same length"},
+        Refused{"[table.t]\n\"10.0.0.0/24\" = \"10.1.0.0/16\"\n", "2:17",
+                "prefixes of the same length"},
         Refused{"[table.t]\n\"10.0.0.300\" = \"10.1.0.0\"\n", "2:1", "found \"10.0.0.300\""},
         Refused{"[table.t]\n\"10.0.0.3\" = 5\n", "2:14", "found 5"},
         Refused{"[table.t]\n\"10.0.0.1\" = \"10.0.0.2\"\n\"10.0.0.1/32\" = \"10.0.0.3\"\n", "3:1",
@@ -190,14 +215,16 @@ TEST(ParseTest, EveryKeysOperandIsOfItsType) {
   const Parsed icmp = parse_rules(with_match("icmp-type = \"echo-request\""), "f");
   EXPECT_EQ(std::get<IcmpMatch>(only_operand(icmp)).icmp->low, 8u);
   EXPECT_EQ(std::get<IcmpMatch>(only_operand(icmp)).icmpv6->low, 128u);
-  const Parsed bytes = parse_rules(with_match("bytes = { at = 3, hex = \"0a:0b 0c\", from = \"network\" }"), "f");
+  const Parsed bytes =
+      parse_rules(with_match("bytes = { at = 3, hex = \"0a:0b 0c\", from = \"network\" }"), "f");
   EXPECT_EQ(std::get<BytesMatch>(only_operand(bytes)).value.size(), 3u);
   EXPECT_EQ(std::get<BytesMatch>(only_operand(bytes)).from, Origin::kNetwork);
 }
 
 TEST(ParseTest, StepsAndAssignmentsKeepTheOrderOfTheFile) {
-  const Parsed parsed = parse_rules(
-      with_steps("{ set = { window = 1, ttl = 2, dscp = \"ef\" } }, \"log\", { mark = \"0x1/0x3\" }, { queue = 7 }"), "f");
+  const Parsed parsed = parse_rules(with_steps("{ set = { window = 1, ttl = 2, dscp = \"ef\" } }, "
+                                               "\"log\", { mark = \"0x1/0x3\" }, { queue = 7 }"),
+                                    "f");
   ASSERT_TRUE(parsed.ok());
   const auto& steps = parsed.set.rules[0].steps;
   ASSERT_EQ(steps.size(), 4u);
@@ -225,7 +252,8 @@ class TableFileTest : public testing::Test {
 };
 
 TEST_F(TableFileTest, IsLookedForBesideTheRuleFile) {
-  write("t.csv", "# inside,outside\n10.0.0.1, 192.0.2.1\n\n 10.1.0.0/16 ,192.168.0.0/16 # a net\r\n");
+  write("t.csv",
+        "# inside,outside\n10.0.0.1, 192.0.2.1\n\n 10.1.0.0/16 ,192.168.0.0/16 # a net\r\n");
   const Parsed parsed = parse();
   ASSERT_TRUE(parsed.ok()) << render(parsed.diagnostics, parsed.sources);
   ASSERT_EQ(parsed.set.tables[0].entries.size(), 2u);
@@ -239,14 +267,15 @@ TEST_F(TableFileTest, ARefusedLineIsShownInItsOwnFile) {
   EXPECT_NE(said.find("t.csv:2:10: error: found \"192.0.2\", expected an IPv4 or IPv6 address"),
             std::string::npos)
       << said;
-  EXPECT_NE(said.find("    2 | 10.0.0.2,192.0.2\n      |          ^~~~~~~"), std::string::npos) << said;
+  EXPECT_NE(said.find("    2 | 10.0.0.2,192.0.2\n      |          ^~~~~~~"), std::string::npos)
+      << said;
 }
 
 TEST_F(TableFileTest, AMillionEntriesAreRead) {
   std::string text;
   for (uint32_t i = 0; i < 1'000'000; ++i) {
-    text += fmt::format("10.{}.{}.{},172.{}.{}.{}\n", i >> 16, (i >> 8) & 255, i & 255, 16 + (i >> 16),
-                        (i >> 8) & 255, i & 255);
+    text += fmt::format("10.{}.{}.{},172.{}.{}.{}\n", i >> 16, (i >> 8) & 255, i & 255,
+                        16 + (i >> 16), (i >> 8) & 255, i & 255);
   }
   write("t.csv", text);
   const Parsed parsed = parse();
@@ -258,7 +287,8 @@ TEST(ParseTest, AFileThatIsNotThereSaysSo) {
   const auto parsed = parse_rule_file("no/such/file.toml");
   ASSERT_FALSE(parsed);
   EXPECT_EQ(parsed.error().code, ErrorCode::kNoInput);
-  EXPECT_EQ(parsed.error().message, "cannot read the rule file no/such/file.toml: No such file or directory");
+  EXPECT_EQ(parsed.error().message,
+            "cannot read the rule file no/such/file.toml: No such file or directory");
 }
 
 TEST(NearestWordTest, SuggestsSlipsAndNothingElse) {

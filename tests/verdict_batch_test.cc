@@ -88,7 +88,8 @@ TEST(VerdictBatchTest, AnotherVerdictOrMarkBeginsANewRun) {
   batch.add(3, kNfAccept, &mark);
   batch.add(4, kNfAccept, &other);
   batch.add(5, kNfDrop, &other);
-  EXPECT_EQ(describe(batch.gather()), "one 1:1 | batch 3:1 mark 5 | one 4:1 mark 6 | one 5:0 mark 6");
+  EXPECT_EQ(describe(batch.gather()),
+            "one 1:1 | batch 3:1 mark 5 | one 4:1 mark 6 | one 5:0 mark 6");
 }
 
 TEST(VerdictBatchTest, HoldsItsMaximumAndStartsAnew) {

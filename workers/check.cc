@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "rules/compile.h"
 #include "workers/commands.h"
@@ -50,10 +50,12 @@ int check(const std::vector<std::string>& paths) {
 
 void add_check_command(CLI::App& app, int* exit_code) {
   auto paths = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("check", "Say whether a rule file is right, and what it compiles to");
+  CLI::App* command =
+      app.add_subcommand("check", "Say whether a rule file is right, and what it compiles to");
   command->add_option("FILE", *paths, "Rule files; - is standard input")->required();
   command->footer(
-      "A file that is refused is shown with its place, what was found and what was expected; exit status 65.\n\n"
+      "A file that is refused is shown with its place, what was found and what was expected; exit "
+      "status 65.\n\n"
       "Example:\n"
       "  fettle check print-servers.toml");
   command->callback([paths, exit_code] { *exit_code = check(*paths); });

@@ -1,5 +1,5 @@
-// One function for each subcommand; main.cc has the table. Each adds its flags to the application and a
-// callback that leaves an exit status of sysexits(3) in *exit_code.
+// One function for each subcommand; main.cc has the table. Each adds its flags to the application
+// and a callback that leaves an exit status of sysexits(3) in *exit_code.
 #pragma once
 
 #include "core/result.h"

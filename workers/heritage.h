@@ -1,6 +1,6 @@
-// What passes between the supervisor and a worker process. A worker inherits by fork: the queue's socket,
-// the compiled program, and two shared mappings. Its predecessor's counters go on in the same
-// page; the rules' counters begin anew with each program.
+// What passes between the supervisor and a worker process. A worker inherits by fork: the queue's
+// socket, the compiled program, and two shared mappings. Its predecessor's counters go on in the
+// same page; the rules' counters begin anew with each program.
 //
 // Who writes what: the supervisor writes `order` and `next`; the worker writes all else. The
 // worker looks at `order` once a batch; SIGUSR1 wakes it when it waits for packets.
@@ -26,17 +26,17 @@ enum class Order : uint32_t {
 
 // Single writer: the worker. Counts since the queue was bound.
 struct LoopCounters {
-  uint64_t batches = 0;          // calls of recvmmsg that brought something
+  uint64_t batches = 0;  // calls of recvmmsg that brought something
   uint64_t packets = 0;
-  uint64_t stale_verdicts = 0;   // the packet was gone (ENOENT): flushed by the kernel
-  uint64_t refused_verdicts = 0; // any other errno
+  uint64_t stale_verdicts = 0;    // the packet was gone (ENOENT): flushed by the kernel
+  uint64_t refused_verdicts = 0;  // any other errno
   uint64_t malformed_messages = 0;
-  uint64_t failed_sends = 0;     // replies that the kernel did not take
+  uint64_t failed_sends = 0;  // replies that the kernel did not take
 };
 
 struct WorkerPage {
   std::atomic<Order> order{Order::kRun};
-  QueueSettings next;            // valid with kRetire
+  QueueSettings next;  // valid with kRetire
   alignas(64) LoopCounters loop;
   alignas(64) ProgramCounters program;
 };
@@ -44,17 +44,17 @@ struct WorkerPage {
 struct WorkerOptions {
   int cpu = 0;
   uint32_t batch = 16;
-  QueueSettings settings;        // as in force when the worker begins
+  QueueSettings settings;  // as in force when the worker begins
   Verdict on_crash = Verdict::kAccept;
   std::chrono::milliseconds drain_time{1000};
 };
 
 struct Heritage {
   int queue_fd = -1;
-  size_t send_buffer = 0;        // SO_SNDBUF of queue_fd: the longest reply
-  int running_fd = -1;           // eventfd: +1 when the worker has begun
-  int start_fd = -1;             // read end of a pipe: a byte, 'n' (new), or 'r' (the predecessor
-                                 // died: release what it left), says when to begin
+  size_t send_buffer = 0;  // SO_SNDBUF of queue_fd: the longest reply
+  int running_fd = -1;     // eventfd: +1 when the worker has begun
+  int start_fd = -1;       // read end of a pipe: a byte, 'n' (new), or 'r' (the predecessor
+                           // died: release what it left), says when to begin
   const Program* program = nullptr;
   WorkerPage* page = nullptr;
   std::span<RuleCounters> rules;

@@ -25,10 +25,14 @@ void bump(uint64_t& counter, uint64_t by = 1) {
 
 uint32_t netfilter_verdict(const Outcome& outcome, bool bypass) {
   switch (outcome.verdict) {
-    case Verdict::kAccept: return kNfAccept;
-    case Verdict::kDrop: return kNfDrop;
-    case Verdict::kRepeat: return kNfRepeat;
-    case Verdict::kQueue: return queue_verdict(outcome.queue, bypass);
+    case Verdict::kAccept:
+      return kNfAccept;
+    case Verdict::kDrop:
+      return kNfDrop;
+    case Verdict::kRepeat:
+      return kNfRepeat;
+    case Verdict::kQueue:
+      return queue_verdict(outcome.queue, bypass);
   }
   return kNfAccept;
 }
@@ -154,7 +158,8 @@ void PacketLoop::handle_answer(const Message& message) {
       }
       break;
     case MessageKind::kPacket:
-    case MessageKind::kOther: break;
+    case MessageKind::kOther:
+      break;
   }
 }
 

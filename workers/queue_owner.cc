@@ -74,7 +74,8 @@ std::string queue_owner(uint16_t queue) {
       while (!name.empty() && name.back() == '\n') name.pop_back();
       out += fmt::format("{}{} (process {})", out.empty() ? "" : ", ", name, pid);
     }
-    return out.empty() ? fmt::format("a process not visible here (netlink port {})", row.port_id) : out;
+    return out.empty() ? fmt::format("a process not visible here (netlink port {})", row.port_id)
+                       : out;
   }
   return "";
 }

@@ -7,8 +7,8 @@
 #include <memory>
 #include <sstream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "core/capture.h"
 #include "core/describe.h"
@@ -42,7 +42,8 @@ class ReplayLog final : public LogSink {
   ReplayLog(const std::vector<std::string>& names, const Summary& summary)
       : names_(names), summary_(summary) {}
   void log(uint32_t rule, const Packet& packet, const Metadata&) noexcept override {
-    fmt::print(stderr, "packet {}: rule \"{}\": {}\n", summary_.packets, names_[rule], one_line(packet));
+    fmt::print(stderr, "packet {}: rule \"{}\": {}\n", summary_.packets, names_[rule],
+               one_line(packet));
   }
 
  private:
@@ -76,7 +77,8 @@ class Replay {
       if (keeps(**record)) {
         if (auto written = writer_.append((*record)->raw); !written) return written;
       }
-      if (summary_.packets % kProgressEvery == 0) progress.show(reader_.position(), summary_.packets);
+      if (summary_.packets % kProgressEvery == 0)
+        progress.show(reader_.position(), summary_.packets);
     }
     if (!outcome && outcome.error().code == ErrorCode::kData) {
       if (auto passed = pass_remainder(); !passed) return passed;
@@ -137,10 +139,12 @@ std::string table(const Replay& replay, const std::vector<std::string>& names) {
                                                    {"dropped", counters.dropped}};
   std::string out;
   for (const auto& [name, value] : rows) out += fmt::format("{:<10} {:>12}\n", name, value);
-  out += fmt::format("{:<10} {:>12.3f} s, {:.0f} packets/s\n", "time", summary.seconds, summary.per_second());
+  out += fmt::format("{:<10} {:>12.3f} s, {:.0f} packets/s\n", "time", summary.seconds,
+                     summary.per_second());
   if (!names.empty()) out += fmt::format("\n{:>12} {:>12}  rule\n", "hits", "misses");
   for (size_t i = 0; i < names.size(); ++i) {
-    out += fmt::format("{:>12} {:>12}  {}\n", replay.rules()[i].hits, replay.rules()[i].misses, names[i]);
+    out += fmt::format("{:>12} {:>12}  {}\n", replay.rules()[i].hits, replay.rules()[i].misses,
+                       names[i]);
   }
   return out;
 }
@@ -150,11 +154,13 @@ std::string json(const Replay& replay, const std::vector<std::string>& names) {
   const ProgramCounters& counters = replay.counters();
   std::string rules;
   for (size_t i = 0; i < names.size(); ++i) {
-    rules += fmt::format("{}\n    {{\"name\": {}, \"hits\": {}, \"misses\": {}}}", i == 0 ? "" : ",",
-                         json_string(names[i]), replay.rules()[i].hits, replay.rules()[i].misses);
+    rules +=
+        fmt::format("{}\n    {{\"name\": {}, \"hits\": {}, \"misses\": {}}}", i == 0 ? "" : ",",
+                    json_string(names[i]), replay.rules()[i].hits, replay.rules()[i].misses);
   }
   return fmt::format(
-      "{{\n  \"packets\": {},\n  \"not_ip\": {},\n  \"malformed\": {},\n  \"changed\": {},\n  \"dropped\": {},\n"
+      "{{\n  \"packets\": {},\n  \"not_ip\": {},\n  \"malformed\": {},\n  \"changed\": {},\n  "
+      "\"dropped\": {},\n"
       "  \"seconds\": {:.6f},\n  \"packets_per_second\": {:.0f},\n  \"rules\": [{}{}]\n}}\n",
       summary.packets, summary.not_ip, counters.malformed, counters.changed, counters.dropped,
       summary.seconds, summary.per_second(), rules, rules.empty() ? "" : "\n  ");
@@ -164,12 +170,13 @@ std::string json(const Replay& replay, const std::vector<std::string>& names) {
 Result<void> check_distinct(const std::string& input, const std::string& output) {
   struct stat from {};
   struct stat to {};
-  if (input == "-" || output == "-" || stat(input.c_str(), &from) != 0 || stat(output.c_str(), &to) != 0 ||
-      from.st_dev != to.st_dev || from.st_ino != to.st_ino) {
+  if (input == "-" || output == "-" || stat(input.c_str(), &from) != 0 ||
+      stat(output.c_str(), &to) != 0 || from.st_dev != to.st_dev || from.st_ino != to.st_ino) {
     return {};
   }
-  return fail(ErrorCode::kUsage, fmt::format("{} and {} are the same file; expected another one to write to",
-                                             input, output));
+  return fail(
+      ErrorCode::kUsage,
+      fmt::format("{} and {} are the same file; expected another one to write to", input, output));
 }
 
 Hook hook_named(const std::string& name) {
@@ -185,7 +192,8 @@ int replay(const ReplayFlags& flags) {
   const auto program = load_program(flags.rules, &warnings);
   if (!program) return report(program.error());
   if (!warnings.empty() && !flags.quiet) fmt::print(stderr, "{}\n", warnings);
-  if (auto distinct = check_distinct(flags.input, flags.output); !distinct) return report(distinct.error());
+  if (auto distinct = check_distinct(flags.input, flags.output); !distinct)
+    return report(distinct.error());
   auto reader = CaptureReader::open(flags.input);
   if (!reader) return report(reader.error());
   auto writer = CaptureWriter::open(flags.output);
@@ -224,7 +232,8 @@ void add_replay_command(CLI::App& app, int* exit_code) {
   command->add_flag("--json", flags->json, "Print the summary as JSON to standard output");
   command->add_flag("--quiet", flags->quiet, "No progress bar, no warnings, no table");
   command->footer(
-      "Order and time stamps are kept, what is not IP passes unchanged, what the rules drop is left out. Needs no\n"
+      "Order and time stamps are kept, what is not IP passes unchanged, what the rules drop is "
+      "left out. Needs no\n"
       "root. A damaged capture is passed on to its end; exit status 65.\n\n"
       "Examples:\n"
       "  fettle replay --rules print-servers.toml in.pcap out.pcap\n"

@@ -2,9 +2,9 @@
 #include <charconv>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
 
 #include "workers/commands.h"
 #include "workers/supervisor.h"
@@ -42,9 +42,10 @@ Result<void> parse_queue_balance(std::string_view text, RunOptions* options) {
       parse_queue(last, &options->last_queue) && options->first_queue <= options->last_queue) {
     return {};
   }
-  return fail(ErrorCode::kUsage, fmt::format("--queue-balance: found \"{}\", expected a queue like 0 or "
-                                             "a range like 0:3, with numbers from 0 to 65535",
-                                             text));
+  return fail(ErrorCode::kUsage,
+              fmt::format("--queue-balance: found \"{}\", expected a queue like 0 or "
+                          "a range like 0:3, with numbers from 0 to 65535",
+                          text));
 }
 
 Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) {
@@ -88,26 +89,33 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->check(CLI::Range(1u, kLargestBatch))
       ->capture_default_str();
   command
-      ->add_option("--receive-buffer", flags->options.receive_buffer,
-                   "Bytes of each queue's socket buffer (SO_RCVBUFFORCE), as the kernel counts them: "
-                   "2304 for a packet of 1500 bytes; 64K, 64M")
+      ->add_option(
+          "--receive-buffer", flags->options.receive_buffer,
+          "Bytes of each queue's socket buffer (SO_RCVBUFFORCE), as the kernel counts them: "
+          "2304 for a packet of 1500 bytes; 64K, 64M")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(size_t{4096}, size_t{1} << 31))
       ->default_str("64M");
-  command->add_option("--queue-length", flags->options.queue_length, "Packets that may wait in a queue")
+  command
+      ->add_option("--queue-length", flags->options.queue_length,
+                   "Packets that may wait in a queue")
       ->check(CLI::Range(1u, kLongestQueue))
       ->capture_default_str();
-  auto* open = command->add_flag("--fail-open", flags->fail_open, "Full queue or socket: packets pass unchanged (default)");
-  command->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
+  auto* open = command->add_flag("--fail-open", flags->fail_open,
+                                 "Full queue or socket: packets pass unchanged (default)");
+  command
+      ->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
       ->excludes(open);
   auto* gso = command->add_flag("--gso", flags->gso, "Take super-packets whole (default)");
-  command->add_flag("--no-gso", flags->no_gso, "Have the kernel cut super-packets into segments first")
+  command
+      ->add_flag("--no-gso", flags->no_gso, "Have the kernel cut super-packets into segments first")
       ->excludes(gso);
-  *copy_range = command
-                    ->add_option("--copy-range", flags->copy_range,
-                                 "Bytes of each packet to copy; 0: none (default: what the rules need). A "
-                                 "packet that is cut cannot be changed")
-                    ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
+  *copy_range =
+      command
+          ->add_option("--copy-range", flags->copy_range,
+                       "Bytes of each packet to copy; 0: none (default: what the rules need). A "
+                       "packet that is cut cannot be changed")
+          ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
   command
       ->add_option("--on-crash", flags->on_crash,
                    "Packets that a worker had in hand when it died: accept or drop")
@@ -128,11 +136,13 @@ void add_run_command(CLI::App& app, int* exit_code) {
   CLI::Option* copy_range = nullptr;
   add_flags(command, flags.get(), &copy_range);
   command->footer(
-      "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT empty the\n"
+      "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT "
+      "empty the\n"
       "queues and end.\n\n"
       "Example:\n"
       "  fettle run --rules print-servers.toml --queue-balance 0:1\n"
-      "  iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 --queue-bypass");
+      "  iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 "
+      "--queue-bypass");
   command->callback(
       [flags, copy_range, exit_code] { *exit_code = run(*flags, copy_range->count() > 0); });
 }

@@ -7,9 +7,9 @@
 #include <ctime>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "core/capture.h"
 #include "core/describe.h"
@@ -45,8 +45,9 @@ int sniff_capture(const SniffFlags& flags) {
     if (!*record) break;
     if ((*record)->frame.data() == nullptr) continue;
     ++number;
-    fmt::print("packet {}, {}, {} of {} bytes, link type {}\n", number, time_text((*record)->time_ns),
-               (*record)->frame.size(), (*record)->original, (*record)->link_type);
+    fmt::print("packet {}, {}, {} of {} bytes, link type {}\n", number,
+               time_text((*record)->time_ns), (*record)->frame.size(), (*record)->original,
+               (*record)->link_type);
     const auto network = network_layer((*record)->link_type, (*record)->frame);
     fmt::print("{}\n", network ? decoded_dump(parse(*network)) : "  not IP\n");
   }
@@ -59,7 +60,8 @@ Result<QueueSocket> open_queue(uint16_t queue) {
   if (auto bound = socket->bind({.queue = queue}); !bound) {
     const std::string owner = queue_owner(queue);
     if (owner.empty()) return std::unexpected(bound.error());
-    return fail(ErrorCode::kUnavailable, fmt::format("queue {} is taken: {} has bound it", queue, owner));
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("queue {} is taken: {} has bound it", queue, owner));
   }
   return socket;
 }
@@ -84,8 +86,8 @@ int sniff_queue(const SniffFlags& flags) {
     const ssize_t got = recv(socket->fd(), buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
-      return report({ErrorCode::kIo, fmt::format("cannot read queue {}: {}", *flags.queue,
-                                                 std::strerror(errno))});
+      return report({ErrorCode::kIo,
+                     fmt::format("cannot read queue {}: {}", *flags.queue, std::strerror(errno))});
     }
     std::span<std::byte> datagram(buffer.data(), static_cast<size_t>(got));
     const Message message = decode(datagram);

@@ -62,9 +62,10 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   if (!program) return std::unexpected(program.error());
   out->program_ = std::move(*program);
   if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
-    return fail(ErrorCode::kNoPermission,
-                "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
-                "need; run as root or with it in the ambient set");
+    return fail(
+        ErrorCode::kNoPermission,
+        "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
+        "need; run as root or with it in the ambient set");
   }
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
@@ -91,7 +92,8 @@ Result<void> Supervisor::watch_signals() {
 QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) const {
   const Needs& needs = program.needs();
   uint32_t range = 0;
-  if (needs.packets) range = needs.changes || needs.whole ? kMaxReturnedPayload : std::max(needs.depth, 128u);
+  if (needs.packets)
+    range = needs.changes || needs.whole ? kMaxReturnedPayload : std::max(needs.depth, 128u);
   return {.queue = queue,
           .length = options_.queue_length,
           .copy_range = options_.copy_range.value_or(range),
@@ -116,17 +118,17 @@ Result<void> Supervisor::open_queue(uint16_t number) {
   if (auto bound = socket->bind(queue.settings); !bound) {
     const std::string owner = socket->bind_error() == EPERM ? queue_owner(number) : "";
     if (owner.empty()) return std::unexpected(bound.error());
-    return fail(ErrorCode::kUnavailable,
-                fmt::format("queue {} is taken: {} has bound it; give another --queue-balance range or "
-                            "stop that process",
-                            number, owner));
+    return fail(
+        ErrorCode::kUnavailable,
+        fmt::format("queue {} is taken: {} has bound it; give another --queue-balance range or "
+                    "stop that process",
+                    number, owner));
   }
   queue.socket = std::move(*socket);
   const QueueSettings& set = queue.settings;
   spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", number,
                queue.cpu, set.length,
-               set.copy_range == 0 ? "metadata only"
-                                   : fmt::format("copy range {}", set.copy_range),
+               set.copy_range == 0 ? "metadata only" : fmt::format("copy range {}", set.copy_range),
                set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
                set.gso ? "GSO" : "no GSO");
   if (queue.socket.receive_buffer() < options_.receive_buffer) {
@@ -164,7 +166,9 @@ int Supervisor::run() {
 
 void Supervisor::on_signal(int signal) {
   switch (signal) {
-    case SIGCHLD: reap(); break;
+    case SIGCHLD:
+      reap();
+      break;
     case SIGHUP:
       if (phase_ == Phase::kRunning) {
         start_reload();
@@ -179,7 +183,8 @@ void Supervisor::on_signal(int signal) {
         start_stop();
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

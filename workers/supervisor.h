@@ -1,5 +1,5 @@
-// The supervisor: owns the queues' sockets, keeps one worker process on each, restarts the dead, replaces
-// them at a reload, ends them in order. Reads no packet. One thread, one poll loop.
+// The supervisor: owns the queues' sockets, keeps one worker process on each, restarts the dead,
+// replaces them at a reload, ends them in order. Reads no packet. One thread, one poll loop.
 //
 // A queue's worker:   starting ──► running ──► retiring ──► (its successor runs)
 //                                     │  died
@@ -32,9 +32,9 @@ struct RunOptions {
   std::string rules;
   uint16_t first_queue = 0;
   uint16_t last_queue = 0;
-  std::vector<int> cpus;              // worker i runs on cpus[i % size]
+  std::vector<int> cpus;  // worker i runs on cpus[i % size]
   uint32_t batch = 16;
-  size_t receive_buffer = 64 << 20;   // as read back
+  size_t receive_buffer = 64 << 20;  // as read back
   uint32_t queue_length = 4096;
   bool fail_open = true;
   bool gso = true;
@@ -57,7 +57,7 @@ class Supervisor {
 
   struct Child {
     pid_t pid = -1;
-    int start_fd = -1;  // write end: see Heritage::start_fd
+    int start_fd = -1;   // write end: see Heritage::start_fd
     SharedMemory rules;  // RuleCounters of its program, which a restart goes on with
     const Program* program = nullptr;
   };
@@ -65,14 +65,14 @@ class Supervisor {
     QueueSettings settings;  // in force
     QueueSocket socket;
     int cpu = 0;
-    SharedMemory page;       // WorkerPage
+    SharedMemory page;  // WorkerPage
     Child worker;
-    Child successor;         // standing by, during a reload
+    Child successor;  // standing by, during a reload
     Clock::time_point began{};
     Clock::time_point restart_at{};  // while worker.pid < 0
     std::chrono::milliseconds back_off{0};
     uint32_t restarts = 0;
-    QueueStatus seen{};      // for what was lost since
+    QueueStatus seen{};  // for what was lost since
     uint64_t seen_socket_drops = 0;
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
@@ -86,8 +86,8 @@ class Supervisor {
 
   Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
                             SharedMemory counters = {});
-  [[noreturn]] void become_worker(Queue& queue, const Program& program, const QueueSettings& settings,
-                                  const Child& child, int start_fd);
+  [[noreturn]] void become_worker(Queue& queue, const Program& program,
+                                  const QueueSettings& settings, const Child& child, int start_fd);
   const Program& newest_program() const { return next_program_ ? *next_program_ : *program_; }
   void start_worker(Queue& queue, char how);
   static void begin(Child& child, char how);
@@ -115,9 +115,9 @@ class Supervisor {
   std::unique_ptr<Program> next_program_;  // during a reload
   std::vector<Queue> queues_;
   Phase phase_ = Phase::kStarting;
-  size_t awaited_ = 0;   // workers that have yet to say that they run
+  size_t awaited_ = 0;  // workers that have yet to say that they run
   bool reload_again_ = false;
-  Clock::time_point deadline_{};      // of the reload or stop under way
+  Clock::time_point deadline_{};  // of the reload or stop under way
   Clock::time_point next_report_{};
   int signal_fd_ = -1;
   int running_fd_ = -1;

@@ -143,7 +143,8 @@ void Supervisor::on_exit(Queue& queue, int status) {
       return;
     case Phase::kStarting:
       if (queue.restarts > 0 || done(status)) return on_death(queue, status);
-      spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue, describe_end(status));
+      spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue,
+                    describe_end(status));
       exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
       start_stop();
       return;
@@ -159,7 +160,9 @@ void Supervisor::on_exit(Queue& queue, int status) {
       }
       on_death(queue, status);
       return;
-    case Phase::kRunning: on_death(queue, status); return;
+    case Phase::kRunning:
+      on_death(queue, status);
+      return;
   }
 }
 
@@ -183,8 +186,8 @@ void Supervisor::on_death(Queue& queue, int status) {
   }
   ++queue.restarts;
   queue.restart_at = now + queue.back_off;
-  spdlog::error("queue {}: worker {}; restarting {}, packets wait in the kernel", queue.settings.queue,
-                describe_end(status),
+  spdlog::error("queue {}: worker {}; restarting {}, packets wait in the kernel",
+                queue.settings.queue, describe_end(status),
                 healthy ? "now" : fmt::format("in {} ms", queue.back_off.count()));
   restart_due(now);
 }

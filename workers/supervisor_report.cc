@@ -44,15 +44,17 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   queue.seen = row;
   queue.seen_socket_drops = socket_drops;
   if (full > 0) {
-    spdlog::warn("queue {}: {} packets dropped, the queue was full; raise --queue-length (now {}) or "
-                 "spread over more queues",
-                 row.queue, full, queue.settings.length);
+    spdlog::warn(
+        "queue {}: {} packets dropped, the queue was full; raise --queue-length (now {}) or "
+        "spread over more queues",
+        row.queue, full, queue.settings.length);
   }
   if (socket_full > 0) {
-    spdlog::warn("queue {}: {} packets {}, the socket's buffer was full; raise --receive-buffer (now "
-                 "{} bytes)",
-                 row.queue, socket_full, queue.settings.fail_open ? "passed unchanged" : "dropped",
-                 queue.socket.receive_buffer());
+    spdlog::warn(
+        "queue {}: {} packets {}, the socket's buffer was full; raise --receive-buffer (now "
+        "{} bytes)",
+        row.queue, socket_full, queue.settings.fail_open ? "passed unchanged" : "dropped",
+        queue.socket.receive_buffer());
   }
   if (at_limit && queue.settings.fail_open) {
     spdlog::warn("queue {}: full ({} waiting); packets pass unchanged and are counted nowhere",
@@ -61,7 +63,8 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   if (full > 0 || socket_full > 0 || at_limit) queue.quiet_until = now + kQuiet;
 }
 
-// Closing the socket drops what is still queued. A worker that had to be killed leaves such packets.
+// Closing the socket drops what is still queued. A worker that had to be killed leaves such
+// packets.
 void Supervisor::release_rest(Queue& queue) {
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue != queue.settings.queue || row.port_id != queue.socket.port_id()) continue;
@@ -75,14 +78,15 @@ void Supervisor::release_rest(Queue& queue) {
 
 void Supervisor::print_summary() const {
   fmt::print("\n{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n", "queue", "packets",
-             "changed", "accepted", "dropped", "malformed", "queue-full", "socket-full", "restarts");
+             "changed", "accepted", "dropped", "malformed", "queue-full", "socket-full",
+             "restarts");
   for (const Queue& queue : queues_) {
     WorkerPage& page = queue.shared();
-    fmt::print("{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n", queue.settings.queue,
-               read_shared(page.loop.packets), read_shared(page.program.changed),
-               read_shared(page.program.accepted), read_shared(page.program.dropped),
-               read_shared(page.program.malformed), queue.seen.queue_dropped,
-               queue.seen_socket_drops, queue.restarts);
+    fmt::print("{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n",
+               queue.settings.queue, read_shared(page.loop.packets),
+               read_shared(page.program.changed), read_shared(page.program.accepted),
+               read_shared(page.program.dropped), read_shared(page.program.malformed),
+               queue.seen.queue_dropped, queue.seen_socket_drops, queue.restarts);
     const uint64_t stale = read_shared(page.loop.stale_verdicts);
     const uint64_t refused = read_shared(page.loop.refused_verdicts);
     const uint64_t malformed = read_shared(page.loop.malformed_messages);

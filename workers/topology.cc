@@ -24,13 +24,13 @@ Result<std::vector<int>> usable_cpus() {
   if (hwloc_topology_init(&raw) != 0) {
     return fail(ErrorCode::kOs, "cannot read the machine's topology");
   }
-  const std::unique_ptr<hwloc_topology, void (*)(hwloc_topology_t)> topology(raw,
-                                                                            hwloc_topology_destroy);
+  const std::unique_ptr<hwloc_topology, void (*)(hwloc_topology_t)> topology(
+      raw, hwloc_topology_destroy);
   if (hwloc_topology_load(raw) != 0) {
     return fail(ErrorCode::kOs, "cannot read the machine's topology");
   }
   const std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)> allowed(hwloc_bitmap_alloc(),
-                                                                         hwloc_bitmap_free);
+                                                                          hwloc_bitmap_free);
   if (hwloc_get_cpubind(raw, allowed.get(), HWLOC_CPUBIND_PROCESS) != 0) {
     hwloc_bitmap_copy(allowed.get(), hwloc_topology_get_allowed_cpuset(raw));
   }
@@ -64,8 +64,9 @@ Result<std::vector<int>> parse_cpu_list(std::string_view text, const std::vector
     const size_t dash = part.find('-');
     int first = 0;
     int last = 0;
-    const bool good = parse_number(part.substr(0, dash), &first) &&
-                      parse_number(dash == std::string_view::npos ? part : part.substr(dash + 1), &last);
+    const bool good =
+        parse_number(part.substr(0, dash), &first) &&
+        parse_number(dash == std::string_view::npos ? part : part.substr(dash + 1), &last);
     if (!good || last < first) {
       return fail(ErrorCode::kUsage,
                   fmt::format("--cpus {}: found \"{}\", expected a CPU number or a range like 2-3",
@@ -82,6 +83,8 @@ Result<std::vector<int>> parse_cpu_list(std::string_view text, const std::vector
   return out;
 }
 
-std::string format_cpu_list(const std::vector<int>& cpus) { return fmt::format("{}", fmt::join(cpus, ",")); }
+std::string format_cpu_list(const std::vector<int>& cpus) {
+  return fmt::format("{}", fmt::join(cpus, ","));
+}
 
 }  // namespace fettle

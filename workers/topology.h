@@ -9,8 +9,8 @@
 
 namespace fettle {
 
-// The CPUs that this process may run on, by the kernel's numbers, in the topology's order: one of each core
-// first, so that two workers share a core only when there are more workers than cores.
+// The CPUs that this process may run on, by the kernel's numbers, in the topology's order: one of
+// each core first, so that two workers share a core only when there are more workers than cores.
 Result<std::vector<int>> usable_cpus();
 
 // "0,2-3": a list as taskset(1) writes it, in the order given. Each must be one of `usable`.

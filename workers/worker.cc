@@ -94,7 +94,8 @@ class Worker {
     return await_settings(heritage_.options.settings, Clock::now() + heritage_.options.drain_time);
   }
 
-  // What a dead predecessor had read and not answered lies in the queue, and nobody knows its bytes.
+  // What a dead predecessor had read and not answered lies in the queue, and nobody knows its
+  // bytes.
   void release_orphans() {
     const uint16_t queue = heritage_.options.settings.queue;
     const auto status = status_of(queue);  // before the peek: what comes in between is newer

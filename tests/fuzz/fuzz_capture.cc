@@ -1,5 +1,5 @@
-// Arbitrary bytes as a capture: what is handed out, put together, is the input, and the frame of a record
-// lies inside of it.
+// Arbitrary bytes as a capture: what is handed out, put together, is the input, and the frame of a
+// record lies inside of it.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,7 +38,8 @@ size_t read_all(CaptureReader& reader, const uint8_t* data, size_t size) {
       check(!network->empty() && network->data() + network->size() == frame.data() + frame.size());
     }
   }
-  for (auto rest = reader.remainder(); rest && !rest->empty(); rest = reader.remainder()) take(*rest);
+  for (auto rest = reader.remainder(); rest && !rest->empty(); rest = reader.remainder())
+    take(*rest);
   return at;
 }
 

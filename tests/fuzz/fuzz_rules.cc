@@ -1,5 +1,5 @@
-// Arbitrary text as a rule file: it is refused with a message that can be shown, or compiled, and the
-// program runs over a packet made of the same bytes.
+// Arbitrary text as a rule file: it is refused with a message that can be shown, or compiled, and
+// the program runs over a packet made of the same bytes.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Feeds kept inputs to a fuzz target without libFuzzer: every file in the given directories, where they are
-// there, and some inputs that every parser must take: nothing, and runs of one byte.
+// Feeds kept inputs to a fuzz target without libFuzzer: every file in the given directories, where
+// they are there, and some inputs that every parser must take: nothing, and runs of one byte.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
