@@ -91,7 +91,7 @@ bool decode_packet(std::span<std::byte> body, Message* message) {
 // NLMSG_ERROR carries an errno, negative, then the header of the message it answers.
 MessageKind decode_error(std::span<const std::byte> body, Message* message) {
   if (body.size() < 4 + kHeader) return MessageKind::kMalformed;
-  message->error = -load<int32_t>(body.data());
+  message->error = static_cast<int>(0u - load<uint32_t>(body.data()));
   message->sequence = load<uint32_t>(body.data() + 4 + 8);
   return message->error == 0 ? MessageKind::kAck : MessageKind::kError;
 }
