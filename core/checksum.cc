@@ -181,9 +181,10 @@ ChecksumState transport_checksum_state(const Packet& packet) {
 
   const auto value = load<uint16_t>(field);
   if (value == 0 && packet.is(Protocol::kUdp)) return ChecksumState::kAbsent;
-  if (value == 0 && packet.is(Protocol::kUdpLite)) return ChecksumState::kBad;  // RFC 3828 3.1
   if (packet.fragment) return ChecksumState::kUnchecked;
   const bool known = can_check(packet);
+  if (value == 0 && packet.is(Protocol::kUdpLite) && known)
+    return ChecksumState::kBad;  // RFC 3828 3.1
   if (known && transport_sum_is_right(packet)) return ChecksumState::kGood;
   const bool offloaded = packet.is(Protocol::kTcp) || packet.is(Protocol::kUdp);
   if (offloaded && value == fold(pseudo_header_sum(packet))) return ChecksumState::kPartial;

@@ -11,6 +11,12 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
+// toml++ 3.3.0 asserts that a table's header begins with a key, or tells the optimiser to assume
+// it; the code behind it refuses what is none with a message, and that is what a rule file should
+// get.
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_assert(true)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"
@@ -18,6 +24,7 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 #include <toml++/toml.h>
 #pragma GCC diagnostic pop
+#pragma pop_macro("NDEBUG")
 
 #include "rules/diagnostic.h"
 #include "rules/parse.h"

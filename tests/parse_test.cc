@@ -108,7 +108,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "{}\nsteps = []\n",
                 "6:8", "a second rule is called \"a\", the first is in line 2"},
         Refused{"[[rule]\n", "1:8", "rule"}, Refused{"a = \"\n", "1:7", "end-of-file"},
-        Refused{std::string("a = \"\xff\"\n"), "1:5", "invalid utf-8"}));
+        Refused{std::string("a = \"\xff\"\n"), "1:5", "invalid utf-8"},
+        Refused{"# \xc3\xbc\n\xc3\xbc = 1\n", "2:1", "not ASCII, expected it in quotes"},
+        Refused{"a = \"\\\"\xc3\xbc\"\nb = \xc3\xbc\n", "2:5", "not ASCII"},
+        Refused{"a = \'\'\'\n\xc3\xbc\n\'\'\'\n[\xc3\xbc]\n", "4:2", "not ASCII"},
+        Refused{"[=", "1:2", "expected bare key starting character"},
+        Refused{"[\x01", "1:2", "expected bare key starting character"}));
 
 INSTANTIATE_TEST_SUITE_P(
     MatchKeys, RefusedTest,
