@@ -178,10 +178,4 @@ size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind
   return header->nlmsg_len;
 }
 
-size_t encode_unbind(ConfigBuffer& out, uint16_t queue, uint32_t sequence) {
-  nlmsghdr* header = put_config(out, queue, sequence);
-  nfq_nlmsg_cfg_put_cmd(header, AF_UNSPEC, NFQNL_CFG_CMD_UNBIND);
-  return header->nlmsg_len;
-}
-
 }  // namespace fettle

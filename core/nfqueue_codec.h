@@ -101,6 +101,5 @@ struct alignas(8) ConfigBuffer : std::array<std::byte, 256> {};
 // `bind` creates the queue. Returns its length.
 size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind,
                      uint32_t sequence);
-size_t encode_unbind(ConfigBuffer& out, uint16_t queue, uint32_t sequence);
 
 }  // namespace fettle

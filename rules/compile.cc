@@ -97,7 +97,6 @@ class Compiler {
     out.number = step.value;
     out.mask = step.mask;
     out_->steps.push_back(out);
-    out_->needs.any_mark_change = true;
   }
   void add_step(const ClampMssStep& step) {
     CompiledStep out;

@@ -1,19 +1,13 @@
 #include "rules/program.h"
 
-#include <atomic>
 #include <utility>
 
+#include "core/counters.h"
 #include "core/mangle.h"
 #include "rules/compiled.h"
 
 namespace fettle {
 namespace {
-
-// Single writer; other processes may read.
-void bump(uint64_t& counter, uint64_t by = 1) {
-  std::atomic_ref<uint64_t> shared(counter);
-  shared.store(shared.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-}
 
 void count_verdict(ProgramCounters& counters, Verdict verdict) {
   switch (verdict) {

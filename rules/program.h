@@ -21,7 +21,6 @@ struct Needs {
   bool whole = false;       // reads at places that no short copy bounds (IPv6 chains, payload)
   uint32_t depth = 0;       // bytes from the IP header that suffice where !whole && packets
   bool interfaces = false;  // some rule asks in or out: names have to be found
-  bool any_mark_change = false;
   std::vector<uint16_t> queues;  // targets of {queue = N} steps
 };
 

@@ -6,6 +6,7 @@ namespace fettle {
 namespace {
 
 // The length of the string that begins here, its quotes included; to the end where it has none.
+// What follows a backslash must be ASCII, too: it ends there otherwise.
 size_t string_length(std::string_view text) {
   const char quote = text[0];
   const bool multi_line = text.size() >= 3 && text[1] == quote && text[2] == quote;
@@ -14,6 +15,7 @@ size_t string_length(std::string_view text) {
   for (size_t at = end.size(); at < text.size(); ++at) {
     if (escapes && text[at] == '\\') {
       ++at;
+      if (at < text.size() && static_cast<unsigned char>(text[at]) >= 0x80) return at;
     } else if (text.substr(at).starts_with(end)) {
       return at + end.size();
     } else if (!multi_line && text[at] == '\n') {
@@ -41,10 +43,13 @@ void advance(Location* where, std::string_view over) {
 std::optional<Location> misplaced_character(std::string_view text) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  constexpr std::string_view kBeforeString = " \t\r\n=,[.{";
   Location where{.file = 0, .line = 1, .column = 1};
+  char before = '\n';
   while (!text.empty()) {
     size_t length = 1;
-    if (text[0] == '"' || text[0] == '\'') {
+    const bool quote = text[0] == '"' || text[0] == '\'';
+    if (quote && kBeforeString.find(before) != std::string_view::npos) {
       length = string_length(text);
     } else if (text[0] == '#') {
       length = std::min(text.find('\n'), text.size());
@@ -52,6 +57,7 @@ std::optional<Location> misplaced_character(std::string_view text) {
       return where;
     }
     advance(&where, text.substr(0, length));
+    before = text[length - 1];
     text.remove_prefix(length);
   }
   return std::nullopt;

@@ -52,12 +52,14 @@ void add_check_command(CLI::App& app, int* exit_code) {
   auto paths = std::make_shared<std::vector<std::string>>();
   CLI::App* command =
       app.add_subcommand("check", "Say whether a rule file is right, and what it compiles to");
-  command->add_option("FILE", *paths, "Rule files; - is standard input")->required();
+  command->add_option("FILE", *paths, "Rule files; - is standard input")
+      ->required()
+      ->option_text(" ");
   command->footer(
       "A file that is refused is shown with its place, what was found and what was expected; exit "
       "status 65.\n\n"
       "Example:\n"
-      "  fettle check print-servers.toml");
+      "  fettle check print-servers.toml\n");
   command->callback([paths, exit_code] { *exit_code = check(*paths); });
 }
 

@@ -37,10 +37,12 @@ int run_command_line(int argc, char** argv) {
   CLI::App app(
       "fettle mends broken protocols on the fly: it changes the packets of NFQUEUE by rules.");
   app.name("fettle");
+  app.get_formatter()->column_width(36);
   app.set_version_flag("--version", "fettle " FETTLE_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "'fettle COMMAND --help' has the flags and an example. Exit codes are those of sysexits(3).");
+      "'fettle COMMAND --help' has the flags and an example. Exit codes are those of "
+      "sysexits(3).\n");
   int exit_code = EX_OK;
   for (const auto add : kCommands) add(app, &exit_code);
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {

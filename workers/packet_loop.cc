@@ -3,9 +3,9 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 
+#include "core/counters.h"
 #include "core/offload.h"
 
 namespace fettle {
@@ -16,12 +16,6 @@ constexpr size_t kSlotSize = 0x11000;
 // One reply's length. Longer ones gain nothing and need large allocations in the kernel.
 constexpr size_t kReplyLimit = 256 << 10;
 constexpr int kSendAttempts = 100;
-
-// Single writer, other processes read.
-void bump(uint64_t& counter, uint64_t by = 1) {
-  std::atomic_ref<uint64_t> shared(counter);
-  shared.store(shared.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-}
 
 uint32_t netfilter_verdict(const Outcome& outcome, bool bypass) {
   switch (outcome.verdict) {

@@ -221,14 +221,24 @@ int replay(const ReplayFlags& flags) {
 void add_replay_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<ReplayFlags>();
   CLI::App* command = app.add_subcommand("replay", "Run the rules over a capture");
-  command->add_option("--rules", flags->rules, "The rule file (TOML)")->required();
-  command->add_option("IN", flags->input, "A pcap or pcapng file; - is standard input")->required();
-  command->add_option("OUT", flags->output, "The file to write; - is standard output")->required();
-  command->add_option("--hook", flags->hook, "What `hook` is to match, since a capture has none")
-      ->check(CLI::IsMember({"prerouting", "input", "forward", "output", "postrouting"}));
-  command->add_option("--in", flags->in, "What `in` is to match");
-  command->add_option("--out", flags->out, "What `out` is to match");
-  command->add_option("--mark", flags->mark, "The mark that packets come with");
+  command->add_option("--rules", flags->rules, "The rule file (TOML)")
+      ->required()
+      ->option_text("FILE (required)");
+  command->add_option("IN", flags->input, "A pcap or pcapng file; - is standard input")
+      ->required()
+      ->option_text(" ");
+  command->add_option("OUT", flags->output, "The file to write; - is standard output")
+      ->required()
+      ->option_text(" ");
+  command
+      ->add_option("--hook", flags->hook,
+                   "What `hook` is to match, since a capture has none: prerouting, input, forward, "
+                   "output or postrouting")
+      ->check(CLI::IsMember({"prerouting", "input", "forward", "output", "postrouting"}))
+      ->option_text("HOOK");
+  command->add_option("--in", flags->in, "What `in` is to match")->option_text("INTERFACE");
+  command->add_option("--out", flags->out, "What `out` is to match")->option_text("INTERFACE");
+  command->add_option("--mark", flags->mark, "The mark that packets come with")->option_text("N");
   command->add_flag("--json", flags->json, "Print the summary as JSON to standard output");
   command->add_flag("--quiet", flags->quiet, "No progress bar, no warnings, no table");
   command->footer(
@@ -237,7 +247,7 @@ void add_replay_command(CLI::App& app, int* exit_code) {
       "root. A damaged capture is passed on to its end; exit status 65.\n\n"
       "Examples:\n"
       "  fettle replay --rules print-servers.toml in.pcap out.pcap\n"
-      "  tcpdump -w - -i eth0 | fettle replay --rules print-servers.toml - - | tcpdump -nr -");
+      "  tcpdump -w - -i eth0 | fettle replay --rules print-servers.toml - - | tcpdump -nr -\n");
   command->callback([flags, exit_code] { *exit_code = replay(*flags); });
 }
 

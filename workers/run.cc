@@ -78,14 +78,20 @@ int run(const RunFlags& flags, bool copy_range_given) {
 }
 
 void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
-  command->add_option("--rules", flags->options.rules, "The rule file (TOML)")->required();
+  command->add_option("--rules", flags->options.rules, "The rule file (TOML)")
+      ->option_text("FILE (required)")
+      ->required();
   command
       ->add_option("--queue-balance", flags->queue_balance,
                    "Queues, as iptables' NFQUEUE has them: A:B, or one, A; a worker each")
+      ->option_text("A:B (required)")
       ->required();
-  command->add_option("--cpus", flags->cpus,
-                      "CPUs for the workers in turn, like 0,2-3 (default: the machine's)");
+  command
+      ->add_option("--cpus", flags->cpus,
+                   "CPUs for the workers in turn, like 0,2-3 (default: the machine's)")
+      ->option_text("LIST");
   command->add_option("--batch", flags->options.batch, "Packets per recvmmsg and per reply")
+      ->option_text("1-256 (16)")
       ->check(CLI::Range(1u, kLargestBatch))
       ->capture_default_str();
   command
@@ -93,37 +99,47 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
           "--receive-buffer", flags->options.receive_buffer,
           "Bytes of each queue's socket buffer (SO_RCVBUFFORCE), as the kernel counts them: "
           "2304 for a packet of 1500 bytes; 64K, 64M")
+      ->option_text("BYTES (64M)")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(size_t{4096}, size_t{1} << 31))
       ->default_str("64M");
   command
       ->add_option("--queue-length", flags->options.queue_length,
                    "Packets that may wait in a queue")
+      ->option_text("1-65536 (4096)")
       ->check(CLI::Range(1u, kLongestQueue))
       ->capture_default_str();
-  auto* open = command->add_flag("--fail-open", flags->fail_open,
-                                 "Full queue or socket: packets pass unchanged (default)");
+  auto* open = command
+                   ->add_flag("--fail-open", flags->fail_open,
+                              "Full queue or socket: packets pass unchanged (default)")
+                   ->option_text(" ");
   command
       ->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
+      ->option_text(" ")
       ->excludes(open);
-  auto* gso = command->add_flag("--gso", flags->gso, "Take super-packets whole (default)");
+  auto* gso = command->add_flag("--gso", flags->gso, "Take super-packets whole (default)")
+                  ->option_text(" ");
   command
       ->add_flag("--no-gso", flags->no_gso, "Have the kernel cut super-packets into segments first")
+      ->option_text(" ")
       ->excludes(gso);
   *copy_range =
       command
           ->add_option("--copy-range", flags->copy_range,
                        "Bytes of each packet to copy; 0: none (default: what the rules need). A "
                        "packet that is cut cannot be changed")
+          ->option_text("0-65531")
           ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
   command
       ->add_option("--on-crash", flags->on_crash,
                    "Packets that a worker had in hand when it died: accept or drop")
+      ->option_text("accept|drop (accept)")
       ->check(CLI::IsMember({"accept", "drop"}))
       ->capture_default_str();
   command
       ->add_option("--drain-time", flags->drain_time,
                    "Milliseconds that emptying the queues may take at the end")
+      ->option_text("0-60000 (1000)")
       ->check(CLI::Range(0u, 60'000u))
       ->capture_default_str();
 }
@@ -142,7 +158,7 @@ void add_run_command(CLI::App& app, int* exit_code) {
       "Example:\n"
       "  fettle run --rules print-servers.toml --queue-balance 0:1\n"
       "  iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 "
-      "--queue-bypass");
+      "--queue-bypass\n");
   command->callback(
       [flags, copy_range, exit_code] { *exit_code = run(*flags, copy_range->count() > 0); });
 }

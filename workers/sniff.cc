@@ -120,10 +120,13 @@ int sniff(const SniffFlags& flags) {
 void add_sniff_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<SniffFlags>();
   CLI::App* command = app.add_subcommand("sniff", "Print packets of a queue or a capture, decoded");
-  command->add_option("IN", flags->input, "A pcap or pcapng file; - is standard input");
-  command->add_option("--queue", flags->queue, "A queue; its packets are accepted unchanged");
-  command->add_option("--count", flags->count, "Packets to print, then end (default: all)");
-  command->footer("Examples:\n  fettle sniff in.pcap\n  fettle sniff --queue 0 --count 1");
+  command->add_option("IN", flags->input, "A pcap or pcapng file; - is standard input")
+      ->option_text(" ");
+  command->add_option("--queue", flags->queue, "A queue; its packets are accepted unchanged")
+      ->option_text("N");
+  command->add_option("--count", flags->count, "Packets to print, then end (default: all)")
+      ->option_text("N");
+  command->footer("Examples:\n  fettle sniff in.pcap\n  fettle sniff --queue 0 --count 1\n");
   command->callback([flags, exit_code] { *exit_code = sniff(*flags); });
 }
 

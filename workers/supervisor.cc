@@ -21,7 +21,6 @@
 namespace fettle {
 namespace {
 
-constexpr auto kReportInterval = std::chrono::seconds(1);
 constexpr auto kGrace = std::chrono::seconds(2);  // beyond the drain time, then SIGKILL
 
 // A packet sent to a queue of our own would come back for ever.

@@ -54,6 +54,7 @@ class Supervisor {
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kReportInterval{1};  // between looks at the losses
 
   struct Child {
     pid_t pid = -1;

@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "core/counters.h"
 #include "workers/queue_owner.h"
 #include "workers/supervisor.h"
 #include "workers/worker.h"
@@ -13,12 +14,7 @@
 namespace fettle {
 namespace {
 
-constexpr auto kReportInterval = std::chrono::seconds(1);
 constexpr auto kQuiet = std::chrono::seconds(10);  // between two lines about one queue's losses
-
-uint64_t read_shared(uint64_t& counter) {
-  return std::atomic_ref<uint64_t>(counter).load(std::memory_order_relaxed);
-}
 
 }  // namespace
 
@@ -83,13 +79,13 @@ void Supervisor::print_summary() const {
   for (const Queue& queue : queues_) {
     WorkerPage& page = queue.shared();
     fmt::print("{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n",
-               queue.settings.queue, read_shared(page.loop.packets),
-               read_shared(page.program.changed), read_shared(page.program.accepted),
-               read_shared(page.program.dropped), read_shared(page.program.malformed),
-               queue.seen.queue_dropped, queue.seen_socket_drops, queue.restarts);
-    const uint64_t stale = read_shared(page.loop.stale_verdicts);
-    const uint64_t refused = read_shared(page.loop.refused_verdicts);
-    const uint64_t malformed = read_shared(page.loop.malformed_messages);
+               queue.settings.queue, counted(page.loop.packets), counted(page.program.changed),
+               counted(page.program.accepted), counted(page.program.dropped),
+               counted(page.program.malformed), queue.seen.queue_dropped, queue.seen_socket_drops,
+               queue.restarts);
+    const uint64_t stale = counted(page.loop.stale_verdicts);
+    const uint64_t refused = counted(page.loop.refused_verdicts);
+    const uint64_t malformed = counted(page.loop.malformed_messages);
     if (stale + refused + malformed > 0) {
       fmt::print("      verdicts too late {}, refused {}, unreadable messages {}\n", stale, refused,
                  malformed);
@@ -103,8 +99,8 @@ void Supervisor::print_summary() const {
     for (const Queue& queue : queues_) {
       auto* rules = queue.worker.rules.as<RuleCounters>();
       if (!rules || (i + 1) * sizeof(RuleCounters) > queue.worker.rules.size()) continue;
-      hits += read_shared(rules[i].hits);
-      misses += read_shared(rules[i].misses);
+      hits += counted(rules[i].hits);
+      misses += counted(rules[i].misses);
     }
     fmt::print("{:>12} {:>12}  {}\n", hits, misses, names[i]);
   }
