@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "rules/toml_reader.h"
-#include "rules/toml_text.h"
 
 namespace fettle {
 namespace {
@@ -149,14 +148,6 @@ Parsed parse_rules(std::string_view text, const std::string& name) {
   Parsed out;
   out.sources = {.names = {name}, .texts = {std::string(text)}};
   out.set.files = {name};
-  if (const auto where = misplaced_character(text)) {
-    out.diagnostics.push_back({.severity = Severity::kError,
-                               .where = *where,
-                               .width = 1,
-                               .message = "found a character that is not ASCII, expected it in "
-                                          "quotes or behind #"});
-    return out;
-  }
   TomlReader reader(out);
   const toml::parse_result result = toml::parse(text, name);
   if (!result) {
