@@ -46,6 +46,12 @@ Result<std::unique_ptr<Program>> load_checked(const RunOptions& options) {
   return std::make_unique<Program>(std::move(*program));
 }
 
+uint32_t needed_copy_range(const Needs& needs) {
+  if (!needs.packets) return 0;
+  if (needs.changes || needs.whole) return kMaxReturnedPayload;
+  return std::max(needs.depth, 128u);
+}
+
 }  // namespace
 
 Supervisor::Supervisor(RunOptions options) : options_(std::move(options)) {}
@@ -66,6 +72,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
         "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
         "need; run as root or with it in the ambient set");
   }
+  out->warn_of_short_copies(*out->program_);
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
     if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
@@ -89,15 +96,22 @@ Result<void> Supervisor::watch_signals() {
 }
 
 QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) const {
-  const Needs& needs = program.needs();
-  uint32_t range = 0;
-  if (needs.packets)
-    range = needs.changes || needs.whole ? kMaxReturnedPayload : std::max(needs.depth, 128u);
+  const uint32_t range = needed_copy_range(program.needs());
   return {.queue = queue,
           .length = options_.queue_length,
           .copy_range = options_.copy_range.value_or(range),
           .fail_open = options_.fail_open,
           .gso = options_.gso};
+}
+
+void Supervisor::warn_of_short_copies(const Program& program) const {
+  const uint32_t needed = needed_copy_range(program.needs());
+  if (!options_.copy_range || *options_.copy_range >= needed) return;
+  spdlog::warn(
+      "--copy-range {} is less than the {} bytes that the rules need: a packet whose headers are "
+      "cut "
+      "counts as malformed, and none that is cut is changed",
+      *options_.copy_range, needed);
 }
 
 Result<void> Supervisor::open_queue(uint16_t number) {
@@ -211,6 +225,7 @@ void Supervisor::start_reload() {
     return;
   }
   next_program_ = std::move(*program);
+  warn_of_short_copies(*next_program_);
   phase_ = Phase::kReloading;
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {

@@ -84,6 +84,7 @@ class Supervisor {
   Result<void> open_queue(uint16_t number);
   Result<void> watch_signals();
   QueueSettings settings_for(uint16_t queue, const Program& program) const;
+  void warn_of_short_copies(const Program& program) const;
 
   Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
                             SharedMemory counters = {});

@@ -97,8 +97,9 @@ void Supervisor::print_summary() const {
     uint64_t hits = 0;
     uint64_t misses = 0;
     for (const Queue& queue : queues_) {
+      // A worker that a reload did not get to counts under other rules.
+      if (queue.worker.program != program_.get()) continue;
       auto* rules = queue.worker.rules.as<RuleCounters>();
-      if (!rules || (i + 1) * sizeof(RuleCounters) > queue.worker.rules.size()) continue;
       hits += counted(rules[i].hits);
       misses += counted(rules[i].misses);
     }

@@ -13,6 +13,8 @@ rule_set() {  # bytes at
 rule_set 46544c31 0 >"$work/one"
 rule_set 46544c32 4 >"$work/two"
 sed 's/write/wrote/' "$work/one" >"$work/refused"
+# Looks into no packet, so that the kernel copies none: what it has to copy changes with the rules.
+printf '[[rule]]\nmatch = { hook = "input" }\nsteps = ["drop"]\n' >"$work/metadata"
 
 reload() {  # file pattern-to-wait-for
   local before
@@ -55,6 +57,27 @@ expect_equal "refused file: changed by the rules in force" "$(report receiver fi
 log=$(cat "$work/fettle.log")
 expect_match "refused file: the log names the place" "$log" 'rules\.toml:3:[0-9]+'
 expect_match "refused file: the log quotes what was found" "$log" 'wrote'
+
+reload metadata reloaded
+expect_equal "metadata only: copy mode" "$(queue_column "$router" 0 4)" 1
+receiver_start $server_address4
+sender_start $server_address4 from=$client_addresses4 rate=20000
+sleep 0.3
+reload one reloaded
+sleep 0.3
+reload metadata reloaded
+sleep 0.3
+reload two reloaded
+sleep 0.3
+traffic_stop
+expect_equal "from metadata only and back: lost" "$lost" 0
+expect_equal "from metadata only and back: damaged" "$(report receiver corrupt)" 0
+expect_between "from metadata only and back: unchanged" "$(report receiver none)" 5000 "$sent"
+expect_between "from metadata only and back: changed by the first" "$(report receiver first)" 3000 "$sent"
+expect_between "from metadata only and back: changed by the second" "$(report receiver second)" 3000 "$sent"
+expect_equal "whole packets again: copy mode" "$(queue_column "$router" 0 4)" 2
+# Every rule ran on every packet that it was in force for: a packet that came cut would be a miss.
 fettle_stop
+expect_equal "misses of the last rules" "$(rule_summary misses "rule 1")" 0
 expect_equal "exit status" "$fettle_status" 0
 live_end
