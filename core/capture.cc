@@ -30,6 +30,16 @@ struct Interface {
   int64_t offset_seconds = 0;
 };
 
+// if_tsresol: the highest bit chooses powers of 2, else of 10. `otherwise`: more than 64 bits hold.
+uint64_t units_per_second(uint8_t resolution, uint64_t otherwise) {
+  const unsigned exponent = resolution & 0x7f;
+  const bool power_of_two = resolution & 0x80;
+  if (exponent > (power_of_two ? 63u : 19u)) return otherwise;
+  uint64_t units = 1;
+  for (unsigned i = 0; i < exponent; ++i) units *= power_of_two ? 2 : 10;
+  return units;
+}
+
 std::string hex_of(std::span<const std::byte> bytes) {
   std::string out;
   for (const std::byte byte : bytes) {
@@ -52,6 +62,7 @@ struct CaptureReader::State {
   size_t end = 0;
   uint64_t position = 0;  // in the input, of `begin`
   std::optional<uint64_t> size;
+  std::function<Result<void>()> before_read;
 
   Kind kind = Kind::kPcap;
   bool swapped = false;
@@ -76,6 +87,9 @@ struct CaptureReader::State {
   // At least `wanted` bytes from `begin`; fewer at the end of the input.
   Result<bool> have(size_t wanted) {
     if (available() >= wanted) return true;
+    if (before_read) {
+      if (auto done = before_read(); !done) return std::unexpected(done.error());
+    }
     if (begin > 0) {
       std::memmove(buffer.get(), data(), available());
       end -= begin;
@@ -251,14 +265,7 @@ bool CaptureReader::State::read_interface(std::span<const std::byte> body) {
     if (code == 0 || 4 + length > body.size()) break;  // damaged options do no harm to packets
     const std::byte* value = body.data() + 4;
     if (code == format::kOptionTimeResolution && length == 1) {
-      const unsigned resolution = load_u8(value);
-      const unsigned exponent = resolution & 0x7f;
-      const bool power_of_two = resolution & 0x80;
-      if (exponent <= (power_of_two ? 63u : 19u)) {
-        out.units_per_second = power_of_two
-                                   ? uint64_t{1} << exponent
-                                   : static_cast<uint64_t>(std::llround(std::pow(10.0L, exponent)));
-      }
+      out.units_per_second = units_per_second(load_u8(value), out.units_per_second);
     }
     if (code == format::kOptionTimeOffset && length == 8) {
       uint64_t offset = load<uint64_t>(value);
@@ -324,6 +331,10 @@ Result<CaptureReader> CaptureReader::open(const std::string& path) {
   }
   if (auto detected = state->detect(); !detected) return std::unexpected(detected.error());
   return CaptureReader(std::move(state));
+}
+
+void CaptureReader::before_read(std::function<Result<void>()> call) {
+  state_->before_read = std::move(call);
 }
 
 Result<std::optional<Record>> CaptureReader::next() {

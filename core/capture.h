@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,9 +21,9 @@
 namespace fettle {
 
 struct Record {
-  std::span<std::byte> raw;    // the whole record or block, to be written as it is. Empty frame: no
-                               // packet (file header, pcapng block of another kind)
-  std::span<std::byte> frame;  // captured bytes inside raw; may be changed in place
+  std::span<std::byte> raw;    // the whole record or block, to be written as it is
+  std::span<std::byte> frame;  // captured bytes inside raw; may be changed in place, may be none.
+                               // data() null: no packet (file header, another block of pcapng)
   uint32_t original = 0;       // length on the wire
   uint32_t link_type = 0;      // LINKTYPE_ of the record's interface
   uint64_t time_ns = 0;        // since 1970
@@ -35,6 +36,11 @@ class CaptureReader {
   CaptureReader(CaptureReader&&) noexcept;
   CaptureReader& operator=(CaptureReader&&) noexcept;
   ~CaptureReader();
+
+  // Called before the reader moves or fills its buffer: all that was handed out since the last call
+  // lies there still, records one behind the other, and is gone thereafter. Where the input is a
+  // pipe, the reader may wait after the call. An error ends next() with it.
+  void before_read(std::function<Result<void>()> call);
 
   // The next record, valid until the next call; nothing at the end. An error names the byte
   // offset, what was found there and what was expected; remainder() then has the bytes
@@ -60,6 +66,7 @@ class CaptureWriter {
   CaptureWriter& operator=(CaptureWriter&&) noexcept;
   ~CaptureWriter();
   Result<void> append(std::span<const std::byte> bytes);
+  Result<void> flush();  // what is buffered goes out now
   Result<void> close();
 
  private:

@@ -12,7 +12,8 @@
 namespace fettle {
 namespace {
 constexpr size_t kBuffer = 1 << 20;
-}
+constexpr size_t kDirect = 64 << 10;  // what is longer is not copied
+}  // namespace
 
 struct CaptureWriter::State {
   std::string name;
@@ -59,14 +60,17 @@ Result<CaptureWriter> CaptureWriter::open(const std::string& path) {
 
 Result<void> CaptureWriter::append(std::span<const std::byte> bytes) {
   State& state = *state_;
-  if (state.used + bytes.size() > kBuffer) {
+  if (bytes.empty()) return {};
+  if (state.used + bytes.size() > kBuffer || bytes.size() >= kDirect) {
     if (auto flushed = state.flush(); !flushed) return flushed;
-    if (bytes.size() >= kBuffer) return state.write_all(bytes.data(), bytes.size());
+    if (bytes.size() >= kDirect) return state.write_all(bytes.data(), bytes.size());
   }
   std::memcpy(state.buffer.get() + state.used, bytes.data(), bytes.size());
   state.used += bytes.size();
   return {};
 }
+
+Result<void> CaptureWriter::flush() { return state_->flush(); }
 
 Result<void> CaptureWriter::close() {
   State& state = *state_;

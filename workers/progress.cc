@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
 
 #include <fmt/format.h>
+
+#include "workers/standard_streams.h"
 
 namespace fettle {
 namespace {
@@ -26,20 +27,18 @@ void Progress::show(uint64_t bytes, uint64_t packets) {
   next_ = now + kInterval;
   drawn_ = true;
   if (!total_ || *total_ == 0) {
-    fmt::print(stderr, "\r{} packets, {} MiB", packets, bytes >> 20);
+    print_error(fmt::format("\r{} packets, {} MiB", packets, bytes >> 20));
   } else {
     const auto share = std::min(1.0, static_cast<double>(bytes) / static_cast<double>(*total_));
     const auto filled = static_cast<size_t>(share * kWidth);
-    fmt::print(stderr, "\r[{}{}] {:3.0f} % {} packets", std::string(filled, '#'),
-               std::string(kWidth - filled, '.'), share * 100, packets);
+    print_error(fmt::format("\r[{}{}] {:3.0f} % {} packets", std::string(filled, '#'),
+                            std::string(kWidth - filled, '.'), share * 100, packets));
   }
-  std::fflush(stderr);
 }
 
 void Progress::erase() {
   if (!drawn_) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  print_error("\r\033[K");
 }
 
 }  // namespace fettle

@@ -5,7 +5,8 @@
 
 #include <chrono>
 #include <memory>
-#include <sstream>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -17,6 +18,7 @@
 #include "workers/commands.h"
 #include "workers/json.h"
 #include "workers/progress.h"
+#include "workers/standard_streams.h"
 
 namespace fettle {
 namespace {
@@ -42,8 +44,8 @@ class ReplayLog final : public LogSink {
   ReplayLog(const std::vector<std::string>& names, const Summary& summary)
       : names_(names), summary_(summary) {}
   void log(uint32_t rule, const Packet& packet, const Metadata&) noexcept override {
-    fmt::print(stderr, "packet {}: rule \"{}\": {}\n", summary_.packets, names_[rule],
-               one_line(packet));
+    print_error(fmt::format("packet {}: rule \"{}\": {}\n", summary_.packets, names_[rule],
+                            one_line(packet)));
   }
 
  private:
@@ -61,7 +63,15 @@ class Replay {
         rules_(program.rule_names().size()),
         log_(program.rule_names(), summary_) {
     state_ = {.counters = &counters_, .rules = rules_, .log = &log_};
+    const bool is_file = reader_.size().has_value();
+    reader_.before_read([this, is_file] {
+      auto written = write_kept();
+      // What a pipe has brought so far goes on before the wait for more.
+      return written && !is_file ? writer_.flush() : written;
+    });
   }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
 
   // A capture that is damaged is passed on to its end all the same; the error comes back then.
   Result<void> run(Progress& progress) {
@@ -75,11 +85,12 @@ class Replay {
       }
       if (!*record) break;
       if (keeps(**record)) {
-        if (auto written = writer_.append((*record)->raw); !written) return written;
+        if (auto kept = keep((*record)->raw); !kept) return kept;
       }
       if (summary_.packets % kProgressEvery == 0)
         progress.show(reader_.position(), summary_.packets);
     }
+    if (auto written = write_kept(); !written) return written;
     if (!outcome && outcome.error().code == ErrorCode::kData) {
       if (auto passed = pass_remainder(); !passed) return passed;
     }
@@ -109,6 +120,15 @@ class Replay {
     return program_.apply(packet, metadata, state_).verdict != Verdict::kDrop;
   }
 
+  // Kept records that lie one behind the other in the reader's buffer are written as one piece.
+  Result<void> keep(std::span<const std::byte> raw) {
+    Result<void> written;
+    if (kept_.data() + kept_.size() != raw.data()) written = write_kept();
+    kept_ = {kept_.empty() ? raw.data() : kept_.data(), kept_.size() + raw.size()};
+    return written;
+  }
+  Result<void> write_kept() { return writer_.append(std::exchange(kept_, {})); }
+
   Result<void> pass_remainder() {
     for (;;) {
       const auto rest = reader_.remainder();
@@ -122,6 +142,7 @@ class Replay {
   Metadata metadata_;
   CaptureReader reader_;
   CaptureWriter writer_;
+  std::span<const std::byte> kept_;  // not yet written
   Summary summary_;
   ProgramCounters counters_;
   std::vector<RuleCounters> rules_;
@@ -166,17 +187,30 @@ std::string json(const Replay& replay, const std::vector<std::string>& names) {
       summary.seconds, summary.per_second(), rules, rules.empty() ? "" : "\n  ");
 }
 
-// The output is opened empty, so that a file cannot be replayed onto itself.
+// Nothing for what is no file, like a pipe or /dev/null.
+std::optional<std::pair<dev_t, ino_t>> file_identity(const std::string& path, int standard) {
+  struct stat status {};
+  const int failed = path == "-" ? fstat(standard, &status) : stat(path.c_str(), &status);
+  if (failed || !S_ISREG(status.st_mode)) return std::nullopt;
+  return std::pair(status.st_dev, status.st_ino);
+}
+
+// The output is opened empty, and one that is appended to would never end.
 Result<void> check_distinct(const std::string& input, const std::string& output) {
-  struct stat from {};
-  struct stat to {};
-  if (input == "-" || output == "-" || stat(input.c_str(), &from) != 0 ||
-      stat(output.c_str(), &to) != 0 || from.st_dev != to.st_dev || from.st_ino != to.st_ino) {
-    return {};
-  }
-  return fail(
-      ErrorCode::kUsage,
-      fmt::format("{} and {} are the same file; expected another one to write to", input, output));
+  const auto from = file_identity(input, STDIN_FILENO);
+  if (!from || from != file_identity(output, STDOUT_FILENO)) return {};
+  return fail(ErrorCode::kUsage,
+              fmt::format("{} and {} are the same file; expected another one to write to",
+                          input == "-" ? "standard input" : input,
+                          output == "-" ? "standard output" : output));
+}
+
+// What CLI11 is to say about a name that `in` and `out` could never match; empty where it is right.
+std::string refuse_interface(const std::string& name) {
+  constexpr size_t kLongest = InterfaceName{}.size() - 1;
+  if (!name.empty() && name.size() <= kLongest) return {};
+  return fmt::format("found \"{}\", expected an interface's name of 1 to {} characters", name,
+                     kLongest);
 }
 
 Hook hook_named(const std::string& name) {
@@ -191,7 +225,7 @@ int replay(const ReplayFlags& flags) {
   std::string warnings;
   const auto program = load_program(flags.rules, &warnings);
   if (!program) return report(program.error());
-  if (!warnings.empty() && !flags.quiet) fmt::print(stderr, "{}\n", warnings);
+  if (!warnings.empty() && !flags.quiet) print_error(warnings + "\n");
   if (auto distinct = check_distinct(flags.input, flags.output); !distinct)
     return report(distinct.error());
   auto reader = CaptureReader::open(flags.input);
@@ -208,12 +242,17 @@ int replay(const ReplayFlags& flags) {
   const auto done = run.run(progress);
   progress.erase();
   const std::vector<std::string>& names = program->rule_names();
-  if (flags.json) {
-    fmt::print(flags.output == "-" ? stderr : stdout, "{}", json(run, names));
+  Result<void> said;
+  if (flags.json && flags.output != "-") {
+    said = print_out(json(run, names));
+    if (said) said = flush_out();
+  } else if (flags.json) {
+    print_error(json(run, names));
   } else if (!flags.quiet) {
-    fmt::print(stderr, "{}", table(run, names));
+    print_error(table(run, names));
   }
-  return done ? EX_OK : report(done.error());
+  if (!done) return report(done.error());
+  return said ? EX_OK : report(said.error());
 }
 
 }  // namespace
@@ -236,8 +275,12 @@ void add_replay_command(CLI::App& app, int* exit_code) {
                    "output or postrouting")
       ->check(CLI::IsMember({"prerouting", "input", "forward", "output", "postrouting"}))
       ->option_text("HOOK");
-  command->add_option("--in", flags->in, "What `in` is to match")->option_text("INTERFACE");
-  command->add_option("--out", flags->out, "What `out` is to match")->option_text("INTERFACE");
+  command->add_option("--in", flags->in, "What `in` is to match")
+      ->check(refuse_interface)
+      ->option_text("INTERFACE");
+  command->add_option("--out", flags->out, "What `out` is to match")
+      ->check(refuse_interface)
+      ->option_text("INTERFACE");
   command->add_option("--mark", flags->mark, "The mark that packets come with")->option_text("N");
   command->add_flag("--json", flags->json, "Print the summary as JSON to standard output");
   command->add_flag("--quiet", flags->quiet, "No progress bar, no warnings, no table");

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "workers/commands.h"
 #include "workers/interfaces.h"
 #include "workers/queue_owner.h"
+#include "workers/standard_streams.h"
 
 namespace fettle {
 namespace {
@@ -25,7 +27,8 @@ namespace {
 struct SniffFlags {
   std::string input;
   std::optional<uint16_t> queue;
-  uint64_t count = 0;  // 0: to the end
+  int64_t count = 0;  // 0: to the end
+  bool wants(uint64_t shown) const { return count == 0 || shown < static_cast<uint64_t>(count); }
 };
 
 volatile sig_atomic_t g_stop = 0;
@@ -35,23 +38,37 @@ std::string time_text(uint64_t time_ns) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:09}", fmt::gmtime(seconds), time_ns % 1'000'000'000);
 }
 
-int sniff_capture(const SniffFlags& flags) {
+// Bytes alone: a packet of which nothing is known has no headers to decode.
+std::string plain_dump(std::span<std::byte> frame) {
+  const auto size = static_cast<uint32_t>(frame.size());
+  return decoded_dump(Packet{
+      .data = frame.data(), .size = size, .length = size, .stop = ParseStop::kUnknownTransport});
+}
+
+std::string text_of(const Record& record, uint64_t number) {
+  const auto network = network_layer(record.link_type, record.frame);
+  return fmt::format(
+      "packet {}, {}, {} of {} bytes, link type {}\n{}\n", number, time_text(record.time_ns),
+      record.frame.size(), record.original, record.link_type,
+      network ? decoded_dump(parse(*network)) : "not IP\n" + plain_dump(record.frame));
+}
+
+Result<void> sniff_capture(const SniffFlags& flags) {
   auto reader = CaptureReader::open(flags.input);
-  if (!reader) return report(reader.error());
-  uint64_t number = 0;
-  while (!g_stop && (flags.count == 0 || number < flags.count)) {
+  if (!reader) return std::unexpected(reader.error());
+  // Where packets come through a pipe, they are shown before the wait for more.
+  if (!reader->size()) reader->before_read(flush_out);
+  for (uint64_t shown = 0; flags.wants(shown);) {
     const auto record = reader->next();
-    if (!record) return report(record.error());
+    if (!record) {
+      flush_out();
+      return std::unexpected(record.error());
+    }
     if (!*record) break;
     if ((*record)->frame.data() == nullptr) continue;
-    ++number;
-    fmt::print("packet {}, {}, {} of {} bytes, link type {}\n", number,
-               time_text((*record)->time_ns), (*record)->frame.size(), (*record)->original,
-               (*record)->link_type);
-    const auto network = network_layer((*record)->link_type, (*record)->frame);
-    fmt::print("{}\n", network ? decoded_dump(parse(*network)) : "  not IP\n");
+    if (auto printed = print_out(text_of(**record, ++shown)); !printed) return printed;
   }
-  return EX_OK;
+  return flush_out();
 }
 
 Result<QueueSocket> open_queue(uint16_t queue) {
@@ -66,53 +83,104 @@ Result<QueueSocket> open_queue(uint16_t queue) {
   return socket;
 }
 
-void show(const Message& message, uint64_t number, Interfaces& interfaces) {
-  const QueuedPacket& packet = message.packet;
-  fmt::print("packet {}, id {}, hook {}", number, packet.id, to_string(packet.hook));
-  if (packet.in_index) fmt::print(", in {}", interfaces.name(packet.in_index).data());
-  if (packet.out_index) fmt::print(", out {}", interfaces.name(packet.out_index).data());
-  if (packet.mark) fmt::print(", mark {:#x}", packet.mark);
-  fmt::print("\n{}\n", decoded_dump(parse(packet.payload)));
-}
-
-int sniff_queue(const SniffFlags& flags) {
-  auto socket = open_queue(*flags.queue);
-  if (!socket) return report(socket.error());
-  const timeval forever{};
-  setsockopt(socket->fd(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
-  Interfaces interfaces;
-  std::vector<std::byte> buffer(0x11000);
-  for (uint64_t number = 0; !g_stop && (flags.count == 0 || number < flags.count);) {
-    const ssize_t got = recv(socket->fd(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return report({ErrorCode::kIo,
-                     fmt::format("cannot read queue {}: {}", *flags.queue, std::strerror(errno))});
-    }
-    std::span<std::byte> datagram(buffer.data(), static_cast<size_t>(got));
-    const Message message = decode(datagram);
-    if (!message.packet.has_id) continue;
-    show(message, ++number, interfaces);
-    std::byte verdict[kMaxVerdictHead];
-    const size_t size = encode_verdict(verdict, *flags.queue, {.id = message.packet.id});
-    if (send(socket->fd(), verdict, size, 0) < 0) {
-      return report({ErrorCode::kIo, fmt::format("cannot answer queue {}: {}", *flags.queue,
-                                                 std::strerror(errno))});
-    }
-    std::fflush(stdout);
+// Answers every packet, and shows those that are wanted.
+class QueueSniffer {
+ public:
+  QueueSniffer(const SniffFlags& flags, QueueSocket socket)
+      : flags_(flags), queue_(*flags.queue), socket_(std::move(socket)) {
+    const timeval patience{.tv_sec = 0, .tv_usec = 100'000};  // a signal before the wait costs this
+    setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
-  return EX_OK;
-}
 
-int sniff(const SniffFlags& flags) {
+  Result<void> run() {
+    Result<void> done;
+    for (std::vector<std::byte>& datagram : socket_.take_early_datagrams()) {
+      if (auto taken = take(datagram, done.has_value()); !taken) done = taken;
+    }
+    while (done && !g_stop && flags_.wants(shown_)) done = turn(true);
+    const Result<void> left = leave();
+    return done ? left : done;
+  }
+
+ private:
+  static constexpr uint32_t kLeaveSequence = 2;
+  static constexpr std::chrono::seconds kLongestLeave{2};
+
+  // Closing the socket drops what the queue holds. Its length is set to 0, so that new packets
+  // pass it (fail-open), and the acknowledgement comes behind all that was queued before.
+  Result<void> leave() {
+    if (auto sent = send_settings(socket_.fd(), {.queue = queue_, .length = 0}, kLeaveSequence);
+        !sent) {
+      return sent;
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kLongestLeave;
+    while (!left_ && std::chrono::steady_clock::now() < deadline) {
+      if (auto taken = turn(false); !taken) return taken;
+    }
+    return {};
+  }
+
+  Result<void> turn(bool show) {
+    const ssize_t got = recv(socket_.fd(), buffer_.data(), buffer_.size(), 0);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return {};
+    if (got <= 0) return failed("read");
+    return take({buffer_.data(), static_cast<size_t>(got)}, show);
+  }
+
+  Result<void> take(std::span<std::byte> datagram, bool show) {
+    const Message message = decode(datagram);
+    const bool answer = message.kind == MessageKind::kAck || message.kind == MessageKind::kError;
+    left_ = left_ || (answer && message.sequence == kLeaveSequence);
+    if (!message.packet.has_id) return {};
+    // First the verdict: the packet shall not wait for whoever reads what is shown.
+    std::byte verdict[kMaxVerdictHead];
+    const size_t size = encode_verdict(verdict, queue_, {.id = message.packet.id});
+    if (send(socket_.fd(), verdict, size, 0) < 0) return failed("answer");
+    if (!show || !flags_.wants(shown_)) return {};
+    auto printed = print_out(text_of(message.packet));
+    return printed ? flush_out() : printed;
+  }
+
+  std::string text_of(const QueuedPacket& packet) {
+    std::string out =
+        fmt::format("packet {}, id {}, hook {}", ++shown_, packet.id, to_string(packet.hook));
+    if (packet.in_index) out += fmt::format(", in {}", interfaces_.name(packet.in_index).data());
+    if (packet.out_index) out += fmt::format(", out {}", interfaces_.name(packet.out_index).data());
+    if (packet.mark) out += fmt::format(", mark {:#x}", packet.mark);
+    return out + fmt::format("\n{}\n", decoded_dump(parse(packet.payload)));
+  }
+
+  std::unexpected<Error> failed(const char* what) const {
+    return fail(ErrorCode::kIo,
+                fmt::format("cannot {} queue {}: {}", what, queue_, std::strerror(errno)));
+  }
+
+  const SniffFlags& flags_;
+  uint16_t queue_;
+  QueueSocket socket_;
+  Interfaces interfaces_;
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(0x11000);  // 64 KiB and attributes
+  uint64_t shown_ = 0;
+  bool left_ = false;
+};
+
+Result<void> sniff_queue(const SniffFlags& flags) {
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = 1; };
   sigaction(SIGINT, &stop, nullptr);
   sigaction(SIGTERM, &stop, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  auto socket = open_queue(*flags.queue);
+  if (!socket) return std::unexpected(socket.error());
+  return QueueSniffer(flags, std::move(*socket)).run();
+}
+
+int sniff(const SniffFlags& flags) {
   if (flags.queue.has_value() == !flags.input.empty()) {
     return report({ErrorCode::kUsage, "sniff: expected a capture or --queue, one of the two"});
   }
-  return flags.queue ? sniff_queue(flags) : sniff_capture(flags);
+  const auto done = flags.queue ? sniff_queue(flags) : sniff_capture(flags);
+  return done ? EX_OK : report(done.error());
 }
 
 }  // namespace
@@ -125,6 +193,7 @@ void add_sniff_command(CLI::App& app, int* exit_code) {
   command->add_option("--queue", flags->queue, "A queue; its packets are accepted unchanged")
       ->option_text("N");
   command->add_option("--count", flags->count, "Packets to print, then end (default: all)")
+      ->check(CLI::Range(int64_t{1}, INT64_MAX - 1))
       ->option_text("N");
   command->footer("Examples:\n  fettle sniff in.pcap\n  fettle sniff --queue 0 --count 1\n");
   command->callback([flags, exit_code] { *exit_code = sniff(*flags); });

@@ -212,7 +212,7 @@ wait_for() {  # seconds command...: until it succeeds
 }
 
 log_has() {  # name pattern
-  grep -Eq -- "$2" "$work/$1.log"
+  grep -Eqs -- "$2" "$work/$1.log"
 }
 
 log_count() {  # name pattern
