@@ -21,7 +21,7 @@ namespace format = capture_format;
 
 namespace {
 
-constexpr size_t kFirstBuffer = 4 << 20;
+constexpr size_t kFirstBuffer = 1 << 20;
 
 struct Interface {
   uint32_t link_type = 0;

@@ -176,6 +176,82 @@ TEST_F(CaptureTest, ReadsPcapngWithItsInterfacesAndSections) {
   }
 }
 
+TEST_F(CaptureTest, TimesCountInTheUnitsOfTheirInterface) {
+  struct Resolution {
+    char byte;
+    uint64_t units, time_ns;
+  };
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const Resolution cases[] = {
+      {0, 7, 7 * kSecond},
+      {3, 7'001, 7'001'000'000},
+      {'\x13', 15'000'000'000'000'000'000u, 1'500'000'000},  // 10^19: the most that 64 bits hold
+      {'\x14', 7'000'000, 7 * kSecond},                      // 10^20: microseconds, as without it
+      {'\x80', 7, 7 * kSecond},
+      {'\xbf', (1ull << 63) + (1ull << 62), 1'500'000'000},  // 2^63
+      {'\xc0', 7'000'000, 7 * kSecond},                      // 2^64
+  };
+  for (const Resolution& c : cases) {
+    const std::string option =
+        FileBuilder(false).u16(9).u16(1).text(std::string(1, c.byte)).pad4().bytes();
+    const std::string file =
+        FileBuilder(false).section().interface(1, option).packet(0, c.units, "x", 1).bytes();
+    EXPECT_EQ(read(file), (std::vector<std::string>{fmt::format("{} 1 1/1 x", c.time_ns)}))
+        << "if_tsresol " << static_cast<unsigned>(static_cast<uint8_t>(c.byte));
+  }
+  const std::string offset =
+      FileBuilder(false).u16(14).u16(8).text(std::string("\x05\0\0\0\0\0\0\0", 8)).bytes();
+  EXPECT_EQ(read(FileBuilder(false).section().interface(1, offset).packet(0, 1, "x", 1).bytes()),
+            (std::vector<std::string>{"5000001000 1 1/1 x"}));
+}
+
+TEST_F(CaptureTest, BeforeEachReadAllThatWasHandedOutIsStillThere) {
+  FileBuilder file(false);
+  file.pcap_header(0xa1b2c3d4, 1);
+  for (uint32_t i = 0; i < 20'000; ++i) {
+    file.pcap_record(i, 0, std::string(i % 1500, static_cast<char>(i)), 1500);
+  }
+  auto reader = open(file.bytes());
+  ASSERT_TRUE(reader);
+  std::vector<std::span<const std::byte>> records;
+  size_t reads = 0;
+  reader->before_read([&]() -> Result<void> {
+    for (const auto& record : std::exchange(records, {})) copy(record);
+    ++reads;
+    return {};
+  });
+  for (auto record = reader->next(); record && *record; record = reader->next()) {
+    records.push_back((*record)->raw);
+  }
+  EXPECT_EQ(copied_, file.bytes());
+  EXPECT_GT(reads, 2u);
+}
+
+TEST_F(CaptureTest, AnErrorBeforeAReadEndsTheReading) {
+  auto reader = open(FileBuilder(false).pcap_header(0xa1b2c3d4, 1).bytes());
+  ASSERT_TRUE(reader);
+  reader->before_read([]() -> Result<void> { return fail(ErrorCode::kIo, "the disk is full"); });
+  ASSERT_TRUE(reader->next());  // the file's header is there already
+  const auto record = reader->next();
+  ASSERT_FALSE(record);
+  EXPECT_EQ(record.error().message, "the disk is full");
+}
+
+TEST_F(CaptureTest, PiecesOfAnySizeAreWrittenInOrder) {
+  auto writer = CaptureWriter::open(path("out"));
+  ASSERT_TRUE(writer);
+  std::string expected;
+  for (const size_t size : {0u, 1u, 65535u, 65536u, 3u, 1u << 20, 7u, 65537u, (1u << 20) - 1, 2u}) {
+    const std::string piece(size, static_cast<char>('a' + expected.size() % 26));
+    ASSERT_TRUE(writer->append(std::as_bytes(std::span(piece))));
+    expected += piece;
+  }
+  ASSERT_TRUE(writer->flush());
+  std::ifstream flushed(path("out"), std::ios::binary);
+  EXPECT_TRUE(std::string(std::istreambuf_iterator<char>(flushed), {}) == expected);
+  EXPECT_TRUE(writer->close());
+}
+
 TEST_F(CaptureTest, ReadsSimpleAndObsoletePacketBlocks) {
   const std::string file =
       FileBuilder(false)
