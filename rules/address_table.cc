@@ -4,11 +4,14 @@
 #include <array>
 
 #include "core/bytes.h"
+#include "core/hash.h"
 
 namespace fettle {
 namespace {
 
 constexpr size_t kLengths = 129;
+// A processor has some ten misses under way at most, and a batch of packets shares them.
+constexpr size_t kPrefetchedLevels = 4;
 
 template <typename Key>
 constexpr Family kFamilyOf = sizeof(Key) == 4 ? Family::kIpv4 : Family::kIpv6;
@@ -40,12 +43,6 @@ Address to_address(Key key) {
 template <typename Key>
 Key network_mask(uint32_t length) {
   return length == 0 ? Key{0} : static_cast<Key>(~Key{0} << (kBits<Key> - length));
-}
-
-uint64_t mix(uint64_t value) {  // MurmurHash3's finalizer
-  value = (value ^ (value >> 33)) * 0xff51afd7ed558ccd;
-  value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53;
-  return value ^ (value >> 33);
 }
 
 template <typename Key>
@@ -182,6 +179,29 @@ std::optional<Address> AddressTable::find(const Address& address) const noexcept
   if (address.family == Family::kIpv4) return find_in(narrow_, address);
   if (address.family == Family::kIpv6) return find_in(wide_, address);
   return std::nullopt;
+}
+
+template <typename Key>
+void AddressTable::prefetch_in(const Store<Key>& store, const Address& address) const noexcept {
+  const Key whole = to_key<Key>(address);
+  size_t levels = 0;
+  for (const Level& level : levels_) {
+    if (level.family != kFamilyOf<Key>) continue;
+    const Key key = whole & network_mask<Key>(level.length);
+    __builtin_prefetch(&store.slots[level.first + home_slot(key, level.slots)]);
+    if (++levels == kPrefetchedLevels) return;
+  }
+}
+
+void AddressTable::prefetch(const Address& address) const noexcept {
+  if (address.family == Family::kIpv4) prefetch_in(narrow_, address);
+  if (address.family == Family::kIpv6) prefetch_in(wide_, address);
+}
+
+bool AddressTable::is_large() const noexcept {
+  constexpr size_t kFirstLevelCache = 32 << 10;
+  return narrow_.slots.size() * sizeof(Slot<Narrow>) + wide_.slots.size() * sizeof(Slot<Wide>) >
+         kFirstLevelCache;
 }
 
 bool AddressTable::has(Family family) const noexcept {

@@ -34,6 +34,11 @@ class AddressTable {
   // The translated address, or nothing. `address` has the family looked up.
   std::optional<Address> find(const Address& address) const noexcept;
 
+  // Asks the processor for the memory that find() will read. Worth it where the table is_large():
+  // more than the first-level cache holds.
+  void prefetch(const Address& address) const noexcept;
+  bool is_large() const noexcept;
+
   bool has(Family family) const noexcept;
   size_t size() const noexcept { return size_; }
   // IPv4 before IPv6, longest prefixes first.
@@ -61,6 +66,8 @@ class AddressTable {
   bool insert(Store<Key>& store, const Prefix& from, const Prefix& to);
   template <typename Key>
   std::optional<Address> find_in(const Store<Key>& store, const Address& address) const noexcept;
+  template <typename Key>
+  void prefetch_in(const Store<Key>& store, const Address& address) const noexcept;
   void lay_out(const std::vector<TableEntry>& entries);
 
   std::vector<Level> levels_;

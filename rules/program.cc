@@ -95,7 +95,20 @@ const Needs& Program::needs() const { return compiled_->needs; }
 const std::vector<std::string>& Program::rule_names() const { return compiled_->names; }
 std::string Program::describe() const { return compiled_->description; }
 
-Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state) const noexcept {
+uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noexcept {
+  if (packet.data != nullptr && packet.malformed()) return 0;
+  const uint32_t rule = compiled_->classifier.next_match(packet, metadata, 0);
+  if (rule == compiled_->classifier.size()) return rule;
+  const auto& mine = compiled_->rules[rule];
+  for (uint32_t i = 0; i < mine.count; ++i) {
+    const CompiledStep& step = compiled_->steps[mine.first + i];
+    if (step.kind == StepKind::kTranslate) prefetch_translation(step, compiled_->data, packet);
+  }
+  return rule;
+}
+
+Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state,
+                       uint32_t looked) const noexcept {
   ProgramCounters& counters = *state.counters;
   bump(counters.packets);
   bump(counters.bytes, packet.length);
@@ -111,7 +124,7 @@ Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state) 
   const Classifier& classifier = compiled_->classifier;
   Run run(*compiled_, packet, metadata, state);
   std::optional<Verdict> verdict;
-  for (uint32_t rule = classifier.next_match(packet, metadata, 0); rule < classifier.size();
+  for (uint32_t rule = looked; rule < classifier.size();
        rule = classifier.next_match(packet, metadata, rule + 1)) {
     bump(state.rules[rule].hits);
     verdict = run.steps_of(rule);

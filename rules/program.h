@@ -16,11 +16,11 @@ namespace fettle {
 
 // How deep into packets the rules look, and so how much the kernel has to copy.
 struct Needs {
-  bool packets = false;     // false: no rule reads a byte; metadata mode does
-  bool changes = false;     // some step writes: packets must come whole
-  bool whole = false;       // reads at places that no short copy bounds (IPv6 chains, payload)
-  uint32_t depth = 0;       // bytes from the IP header that suffice where !whole && packets
-  bool interfaces = false;  // some rule asks in or out: names have to be found
+  bool packets = false;          // false: no rule reads a byte; metadata mode does
+  bool changes = false;          // some step writes: packets must come whole
+  bool whole = false;            // reads at places that no short copy bounds (IPv6 chains, payload)
+  uint32_t depth = 0;            // bytes from the IP header that suffice where !whole && packets
+  bool interfaces = false;       // some rule asks in or out: names have to be found
   std::vector<uint16_t> queues;  // targets of {queue = N} steps
 };
 
@@ -72,7 +72,15 @@ class Program {
 
   // Runs the rules over one packet (design section 4), changing it and metadata.mark in place, and
   // finishing its checksums. With !needs().packets an empty Packet will do.
-  Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state) const noexcept;
+  Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state) const noexcept {
+    return apply(packet, metadata, state, look(packet, metadata));
+  }
+  // The two halves of it, for who has several packets in hand: look() at each of them, which asks
+  // the processor for the memory that apply() will read, then apply() to each in turn, with what
+  // look() has said. Neither packet nor metadata may change in between.
+  uint32_t look(const Packet& packet, const Metadata& metadata) const noexcept;
+  Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state,
+                uint32_t looked) const noexcept;
 
   const Needs& needs() const;
   // Names for counters, in file order.

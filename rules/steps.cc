@@ -11,6 +11,13 @@ Edit write_at(Packet& packet, Origin from, uint32_t offset, std::span<const std:
   return write_quoted(packet, offset - packet.payload, bytes);
 }
 
+// The place and family of the address that a translate step looks at.
+bool find_address(const CompiledStep& step, const Packet& packet, Family* family,
+                  uint32_t* offset) {
+  *family = step.family == Family::kNone ? packet.family : step.family;
+  return resolve_all(packet, step.from, step.at, *family == Family::kIpv4 ? 4 : 16, offset);
+}
+
 }  // namespace
 
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,
@@ -43,11 +50,20 @@ Edit set_field(const CompiledStep& step, const StepData& data, Packet& packet) n
   return Edit::kMiss;
 }
 
-Edit translate(const CompiledStep& step, const StepData& data, Packet& packet) noexcept {
-  const Family family = step.family == Family::kNone ? packet.family : step.family;
-  const uint32_t size = family == Family::kIpv4 ? 4 : 16;
+void prefetch_translation(const CompiledStep& step, const StepData& data,
+                          const Packet& packet) noexcept {
+  const AddressTable& table = data.tables[step.first];
+  if (!table.is_large()) return;
+  Family family{};
   uint32_t offset = 0;
-  if (!resolve_all(packet, step.from, step.at, size, &offset)) return Edit::kMiss;
+  if (!find_address(step, packet, &family, &offset)) return;
+  table.prefetch(Address::from_bytes(family, packet.data + offset));
+}
+
+Edit translate(const CompiledStep& step, const StepData& data, Packet& packet) noexcept {
+  Family family{};
+  uint32_t offset = 0;
+  if (!find_address(step, packet, &family, &offset)) return Edit::kMiss;
   const auto translated =
       data.tables[step.first].find(Address::from_bytes(family, packet.data + offset));
   if (!translated) return Edit::kMiss;

@@ -37,6 +37,9 @@ struct StepData {
 
 // One assignment of a set step.
 Edit set_field(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+// Asks the processor for the table's memory that translate() will read, where it is large.
+void prefetch_translation(const CompiledStep& step, const StepData& data,
+                          const Packet& packet) noexcept;
 // kMiss where the packet has no such place whole, or the table no such address.
 Edit translate(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 Edit write_bytes(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;

@@ -11,9 +11,10 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
-// Two faults of toml++ 3.3.0 on hostile text, found by fuzzing: it asserts (or has the optimiser assume) that a
-// table's header begins with a key, where the code behind it refuses what is none with a message;
-// and it calls unreachable what some characters reach in the tests for white space, where they are none.
+// Two faults of toml++ 3.3.0 on hostile text, found by fuzzing: it asserts (or has the optimiser
+// assume) that a table's header begins with a key, where the code behind it refuses what is none
+// with a message; and it calls unreachable what some characters reach in the tests for white space,
+// where they are none.
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
 #define TOML_ASSERT(expr) static_assert(true)
