@@ -1,6 +1,7 @@
 #include "core/nfqueue.h"
 
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -194,6 +195,13 @@ Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t
   if (send(queue_fd, message.data(), size, 0) == static_cast<ssize_t>(size)) return {};
   return fail(ErrorCode::kOs,
               fmt::format("cannot configure queue {}: {}", settings.queue, std::strerror(errno)));
+}
+
+uint64_t receive_backlog(int queue_fd) noexcept {
+  uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t size = sizeof memory;
+  if (getsockopt(queue_fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) return 0;
+  return memory[SK_MEMINFO_RMEM_ALLOC];
 }
 
 std::vector<std::vector<std::byte>> QueueSocket::take_early_datagrams() {

@@ -32,6 +32,11 @@ std::vector<QueueStatus> read_queue_status();
 // `sequence`, comes in the stream of packets: those before it were queued under the old settings.
 Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t sequence);
 
+// Bytes that lie unread in the socket's receive buffer, as the kernel counts them (SO_MEMINFO): a
+// queued packet is kSmallestTrueSize of them or more. One system call.
+uint64_t receive_backlog(int queue_fd) noexcept;
+inline constexpr uint64_t kSmallestTrueSize = 832;
+
 class QueueSocket {
  public:
   // A socket with NETLINK_NO_ENOBUFS and NETLINK_CAP_ACK set and its buffers enlarged.

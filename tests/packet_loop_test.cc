@@ -140,8 +140,8 @@ TEST_F(PacketLoopTest, AnswersABatchWithOneMessageInTheOrderOfIds) {
   EXPECT_EQ(reply(), std::nullopt);
   EXPECT_EQ(page_.loop.packets, 5u);
   EXPECT_EQ(page_.loop.batches, 1u);
-  EXPECT_EQ(page_.program.changed, 1u);
-  EXPECT_EQ(page_.program.dropped, 1u);
+  EXPECT_EQ(page_.program[0].changed, 1u);
+  EXPECT_EQ(page_.program[0].dropped, 1u);
   EXPECT_EQ(rules_[1].hits, 1u);
 }
 
@@ -198,6 +198,20 @@ TEST_F(PacketLoopTest, ErrorsAndAcknowledgementsAreToldApart) {
   EXPECT_EQ(page_.loop.refused_verdicts, 1u);
   EXPECT_EQ(loop_->acknowledged(), 2u);
   EXPECT_EQ(loop_->acknowledged_error(), 0);
+}
+
+TEST_F(PacketLoopTest, EachConfigurationHasANumberOfItsOwn) {
+  start(kRules);
+  const auto first = loop_->configure(heritage_.options.settings);
+  const auto second = loop_->configure(heritage_.options.settings);
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(*first, 0u) << "0 is a verdict's";
+  EXPECT_NE(*first, *second);
+  for (const uint32_t number : {*first, *second}) {
+    alignas(8) std::array<std::byte, 512> bytes;
+    ASSERT_GT(recv(sockets_[1], bytes.data(), bytes.size(), MSG_DONTWAIT), 16);
+    EXPECT_EQ(load<uint32_t>(bytes.data() + 8), number);
+  }
 }
 
 TEST_F(PacketLoopTest, AReplyThatIsNotTakenBreaksTheLoop) {

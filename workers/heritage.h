@@ -2,10 +2,12 @@
 // socket, the compiled program, and two shared mappings. Its predecessor's counters go on in the
 // same page; the rules' counters begin anew with each program.
 //
-// Who writes what: the supervisor writes `order` and `next`; the worker writes all else. The
-// worker looks at `order` once a batch; SIGUSR1 wakes it when it waits for packets.
+// Who writes what: the supervisor writes `order` and `next`; the worker writes all else, each of
+// its threads its own counters of the program and of the rules. The worker looks at `order` once a
+// batch; SIGUSR1 wakes it when it waits for packets.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -32,19 +34,30 @@ struct LoopCounters {
   uint64_t refused_verdicts = 0;  // any other errno
   uint64_t malformed_messages = 0;
   uint64_t failed_sends = 0;  // replies that the kernel did not take
+  uint64_t overloads = 0;     // times that the queue was made shorter
 };
+
+inline constexpr uint32_t kMostThreads = 16;  // of one worker
+
+struct alignas(64) ThreadCounters : ProgramCounters {};
 
 struct WorkerPage {
   std::atomic<Order> order{Order::kRun};
-  QueueSettings next;  // valid with kRetire
+  QueueSettings next;                     // valid with kRetire
+  std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
   alignas(64) LoopCounters loop;
-  alignas(64) ProgramCounters program;
+  std::array<ThreadCounters, kMostThreads> program;  // each thread writes its own
 };
 
+// All threads' counters, for the readers.
+ProgramCounters total(WorkerPage& page);
+
 struct WorkerOptions {
-  int cpu = 0;
+  std::vector<int> cpus{0};  // a thread each; the loop runs on the first
   uint32_t batch = 16;
-  QueueSettings settings;  // as in force when the worker begins
+  bool busy_poll = false;
+  QueueSettings settings;          // as in force when the worker begins
+  uint32_t overload_length = 512;  // of the queue, instead of settings.length, in an overload
   Verdict on_crash = Verdict::kAccept;
   std::chrono::milliseconds drain_time{1000};
 };
@@ -57,7 +70,7 @@ struct Heritage {
                            // died: release what it left), says when to begin
   const Program* program = nullptr;
   WorkerPage* page = nullptr;
-  std::span<RuleCounters> rules;
+  std::span<RuleCounters> rules;  // those of all rules, once for each thread
   WorkerOptions options;
   std::vector<std::vector<std::byte>> early;  // datagrams that came while the queue was bound
 };

@@ -1,18 +1,21 @@
 #include "workers/packet_loop.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "core/counters.h"
-#include "core/offload.h"
+#include "core/nfqueue.h"
 
 namespace fettle {
 namespace {
 
-// The longest payload (64 KiB) and the attributes beside it, in whole pages.
-constexpr size_t kSlotSize = 0x11000;
+// The longest payload (64 KiB) and the attributes beside it. Not whole pages: the beginnings of all
+// slots, which are all that most packets touch, would share a few sets of the first-level cache.
+constexpr size_t kSlotSize = 0x11000 + 5 * 64;
 // One reply's length. Longer ones gain nothing and need large allocations in the kernel.
 constexpr size_t kReplyLimit = 256 << 10;
 constexpr int kSendAttempts = 100;
@@ -45,21 +48,44 @@ Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage)
 PacketLoop::PacketLoop(const Heritage& heritage, SharedMemory slots)
     : fd_(heritage.queue_fd),
       program_(heritage.program),
+      page_(heritage.page),
       counters_(&heritage.page->loop),
-      parses_(heritage.program->needs().packets),
-      plans_(heritage.program->needs().changes),
+      preparation_(heritage.program->needs()),
       names_(heritage.program->needs().interfaces),
       bypass_(heritage.options.settings.fail_open),
       reply_limit_(std::min(heritage.send_buffer / 2, kReplyLimit)),
+      settings_(heritage.options.settings),
+      overload_length_(heritage.options.overload_length),
+      limit_(settings_.length, overload_length_),
+      // Acknowledgements that a dead predecessor did not live to read must not be taken for ours.
+      sequence_(static_cast<uint32_t>(getpid()) << 8),
       slots_(std::move(slots)),
       slot_vectors_(heritage.options.batch),
       headers_(heritage.options.batch),
-      replies_(heritage.options.settings.queue, heritage.options.batch),
-      log_(heritage.program->rule_names(), heritage.options.settings.queue) {
+      hands_(heritage.options.batch),
+      in_order_(heritage.options.batch),
+      replies_(heritage.options.settings.queue, heritage.options.batch) {
   for (size_t i = 0; i < headers_.size(); ++i) {
     slot_vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize};
+    in_order_[i] = &hands_[i];
   }
-  state_ = {.counters = &heritage.page->program, .rules = heritage.rules, .log = &log_};
+  page_->queue_length.store(settings_.length, std::memory_order_relaxed);
+  make_states(heritage);
+}
+
+void PacketLoop::make_states(const Heritage& heritage) {
+  const size_t threads = heritage.options.cpus.size();
+  const size_t rules = program_->rule_names().size();
+  logs_.reserve(threads);
+  for (size_t i = 0; i < threads; ++i) {
+    logs_.emplace_back(program_->rule_names(), settings_.queue);
+    states_.push_back({.counters = &heritage.page->program[i],
+                       .rules = heritage.rules.subspan(i * rules, rules),
+                       .log = &logs_[i]});
+  }
+  if (threads > 1) {
+    lanes_ = std::make_unique<Lanes>(*program_, states_, heritage.options.cpus, hands_.size());
+  }
 }
 
 PacketLoop::Turn PacketLoop::turn(bool wait) {
@@ -72,13 +98,16 @@ PacketLoop::Turn PacketLoop::turn(bool wait) {
   for (int i = 0; i < received; ++i) {
     handle_datagram({slots_.data() + static_cast<size_t>(i) * kSlotSize, headers_[i].msg_len});
   }
+  settle();
   reply();
+  steer(static_cast<size_t>(received));
   tick();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
 }
 
 PacketLoop::Turn PacketLoop::take(std::span<std::byte> datagram) {
   handle_datagram(datagram);
+  settle();
   reply();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
 }
@@ -98,31 +127,44 @@ void PacketLoop::handle_datagram(std::span<std::byte> datagram) {
   while (!datagram.empty()) {
     const Message message = decode(datagram);
     if (message.kind == MessageKind::kPacket) {
-      handle_packet(message.packet);
+      take_packet(message.packet);
     } else {
       handle_answer(message);
     }
   }
 }
 
-void PacketLoop::handle_packet(const QueuedPacket& queued) {
+void PacketLoop::take_packet(const QueuedPacket& queued) {
+  if (held_ == hands_.size()) settle();
+  InHand& hand = hands_[held_++];
+  hand.queued = queued;
+  prepare(preparation_, hand);
+  if (names_) {
+    hand.metadata.in = interfaces_.name(queued.in_index);
+    hand.metadata.out = interfaces_.name(queued.out_index);
+  }
+}
+
+void PacketLoop::settle() {
+  const std::span<InHand* const> hands(in_order_.data(), std::exchange(held_, 0));
+  if (lanes_) {
+    lanes_->apply(hands);
+  } else {
+    apply_all(*program_, hands, states_.front());
+  }
+  for (const InHand* hand : hands) answer(*hand);
+  bump(counters_->packets, hands.size());
+}
+
+void PacketLoop::answer(const InHand& hand) {
+  const QueuedPacket& queued = hand.queued;
   if (replies_.bytes() + queued.payload.size() > reply_limit_ ||
       replies_.packets() == replies_.max_packets()) {
     reply();
   }
-  bump(counters_->packets);
-  Packet packet;
-  if (parses_) packet = parse(queued.payload);
-  if (plans_) packet.plan = checksum_plan(packet, queued.hook, queued.skb_info, queued.whole);
-  Metadata metadata{
-      .in = {}, .out = {}, .mark = queued.mark, .hook = queued.hook, .family = queued.family};
-  if (names_) {
-    metadata.in = interfaces_.name(queued.in_index);
-    metadata.out = interfaces_.name(queued.out_index);
-  }
-  const Outcome outcome = program_->apply(packet, metadata, state_);
+  const Outcome& outcome = hand.outcome;
   const uint32_t verdict = netfilter_verdict(outcome, bypass_);
-  const uint32_t* mark = outcome.mark_changed ? &metadata.mark : nullptr;
+  const uint32_t* mark = outcome.mark_changed ? &hand.metadata.mark : nullptr;
   if (outcome.changed && outcome.verdict != Verdict::kDrop) {
     replies_.add_changed(queued.id, verdict, mark, queued.payload);
   } else {
@@ -136,6 +178,7 @@ void PacketLoop::handle_answer(const Message& message) {
       bump(counters_->malformed_messages);
       // What cannot be read can still be answered, as long as it says which packet it is.
       if (message.packet.has_id) {
+        settle();  // verdicts go in the order of ids
         if (replies_.packets() == replies_.max_packets()) reply();
         replies_.add(message.packet.id, kNfAccept, nullptr);
       }
@@ -155,6 +198,27 @@ void PacketLoop::handle_answer(const Message& message) {
     case MessageKind::kOther:
       break;
   }
+}
+
+Result<uint32_t> PacketLoop::configure(const QueueSettings& settings) {
+  if (auto sent = send_settings(fd_, settings, ++sequence_); !sent) {
+    return std::unexpected(sent.error());
+  }
+  settings_ = settings;
+  page_->queue_length.store(settings.length, std::memory_order_relaxed);
+  limit_ = QueueLimit(settings.length, overload_length_);
+  return sequence_;
+}
+
+void PacketLoop::steer(size_t received) {
+  const auto length = limit_.after(received, headers_.size(),
+                                   [this] { return receive_backlog(fd_) / kSmallestTrueSize; });
+  if (!length || !steers_) return;
+  settings_.length = *length;
+  page_->queue_length.store(*length, std::memory_order_relaxed);
+  if (limit_.lowered()) bump(counters_->overloads);
+  // What the kernel would say against it, it would have said when the queue was bound.
+  (void)send_settings(fd_, settings_, ++sequence_);
 }
 
 void PacketLoop::reply() {
@@ -180,7 +244,7 @@ void PacketLoop::reply() {
 }
 
 void PacketLoop::tick() {
-  log_.flush();
+  for (PacketLog& log : logs_) log.flush();
   if (names_) interfaces_.expire();
 }
 

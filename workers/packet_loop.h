@@ -1,6 +1,9 @@
 // The packet path of one queue: receive a batch, apply the program, reply with one sendmsg, tick.
 // recvmmsg with MSG_WAITFORONE makes a batch exactly what is waiting: no timer, nothing held back.
 // Nothing here allocates, locks or throws after construction.
+//
+// Configuration goes out on the same socket, and its acknowledgement comes back between packets:
+// those before it were queued under the old settings.
 #pragma once
 
 #include <sys/socket.h>
@@ -13,9 +16,12 @@
 #include "core/result.h"
 #include "core/shared_memory.h"
 #include "core/verdict_batch.h"
+#include "workers/batch.h"
 #include "workers/heritage.h"
 #include "workers/interfaces.h"
+#include "workers/lanes.h"
 #include "workers/packet_log.h"
+#include "workers/queue_limit.h"
 
 namespace fettle {
 
@@ -36,36 +42,58 @@ class PacketLoop {
   // A datagram that was received elsewhere, answered at once.
   Turn take(std::span<std::byte> datagram);
 
+  // Sends new settings for the queue; returns the number that their acknowledgement will bear.
+  // The loop itself goes on to change the queue's length in an overload.
+  Result<uint32_t> configure(const QueueSettings& settings);
   // The newest acknowledgement of a configuration message that was seen in the stream.
   uint32_t acknowledged() const { return acknowledged_; }
   int acknowledged_error() const { return acknowledged_error_; }
+  // From now on the queue's length is what configure() says.
+  void keep_length() { steers_ = false; }
+  // The settings that the loop has put in force, the queue's length included.
+  const QueueSettings& settings() const { return settings_; }
   int broken_errno() const { return broken_errno_; }
   const VerdictBatch& replies() const { return replies_; }
 
  private:
   PacketLoop(const Heritage& heritage, SharedMemory slots);
+  void make_states(const Heritage& heritage);
   int receive(bool wait);
   void handle_datagram(std::span<std::byte> datagram);
-  void handle_packet(const QueuedPacket& queued);
+  void take_packet(const QueuedPacket& queued);
   void handle_answer(const Message& message);
+  void settle();
+  void answer(const InHand& hand);
   void reply();
+  void steer(size_t received);
   void tick();
 
   int fd_;
   const Program* program_;
+  WorkerPage* page_;
   LoopCounters* counters_;
-  bool parses_, plans_, names_, bypass_;
+  Preparation preparation_;
+  bool names_, bypass_;
   size_t reply_limit_;
+  QueueSettings settings_;
+  uint32_t overload_length_;
+  bool steers_ = true;
+  QueueLimit limit_;
+  uint32_t sequence_;  // of the last configuration message
   uint32_t acknowledged_ = 0;
   int acknowledged_error_ = 0;
   int broken_errno_ = 0;
   SharedMemory slots_;
   std::vector<iovec> slot_vectors_;
   std::vector<mmsghdr> headers_;
+  std::vector<InHand> hands_;
+  std::vector<InHand*> in_order_;  // all of hands_
+  size_t held_ = 0;                // so many hands are full
   VerdictBatch replies_;
   Interfaces interfaces_;
-  PacketLog log_;
-  ProgramState state_;
+  std::vector<PacketLog> logs_;  // one a thread, as the states
+  std::vector<ProgramState> states_;
+  std::unique_ptr<Lanes> lanes_;  // with more threads than one
 };
 
 }  // namespace fettle

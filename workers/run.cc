@@ -90,6 +90,13 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->add_option("--cpus", flags->cpus,
                    "CPUs for the workers in turn, like 0,2-3 (default: the machine's)")
       ->option_text("LIST");
+  command
+      ->add_option("--threads", flags->options.threads,
+                   "Threads of each worker, for rules that cost microseconds a packet; as many "
+                   "CPUs for each. Flows stay in order")
+      ->option_text("1-16 (1)")
+      ->check(CLI::Range(1u, kMostThreads))
+      ->capture_default_str();
   command->add_option("--batch", flags->options.batch, "Packets per recvmmsg and per reply")
       ->option_text("1-256 (16)")
       ->check(CLI::Range(1u, kLargestBatch))
@@ -109,6 +116,15 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->option_text("1-65536 (4096)")
       ->check(CLI::Range(1u, kLongestQueue))
       ->capture_default_str();
+  command
+      ->add_option("--overload-length", flags->options.overload_length,
+                   "The same while an overload lasts, when a long queue is but delay; "
+                   "--queue-length or more: no difference")
+      ->option_text("16-65536 (512)")
+      ->check(CLI::Range(16u, kLongestQueue))
+      ->capture_default_str();
+  command->add_flag("--busy-poll", flags->options.busy_poll,
+                    "Never sleep: a whole CPU for each worker, a shorter delay for each packet");
   auto* open = command
                    ->add_flag("--fail-open", flags->fail_open,
                               "Full queue or socket: packets pass unchanged (default)")

@@ -117,10 +117,14 @@ void Supervisor::warn_of_short_copies(const Program& program) const {
 Result<void> Supervisor::open_queue(uint16_t number) {
   Queue queue{.settings = settings_for(number, *program_),
               .socket = {},
-              .cpu = options_.cpus[queues_.size() % options_.cpus.size()],
+              .cpus = {},
               .page = {},
               .worker = {},
               .successor = {}};
+  for (size_t i = 0; i < options_.threads; ++i) {
+    const size_t place = queues_.size() * options_.threads + i;
+    queue.cpus.push_back(options_.cpus[place % options_.cpus.size()]);
+  }
   auto page = SharedMemory::create(sizeof(WorkerPage));
   if (!page) return std::unexpected(page.error());
   queue.page = std::move(*page);
@@ -140,7 +144,7 @@ Result<void> Supervisor::open_queue(uint16_t number) {
   queue.socket = std::move(*socket);
   const QueueSettings& set = queue.settings;
   spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", number,
-               queue.cpu, set.length,
+               format_cpu_list(queue.cpus), set.length,
                set.copy_range == 0 ? "metadata only" : fmt::format("copy range {}", set.copy_range),
                set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
                set.gso ? "GSO" : "no GSO");

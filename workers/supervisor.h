@@ -32,10 +32,13 @@ struct RunOptions {
   std::string rules;
   uint16_t first_queue = 0;
   uint16_t last_queue = 0;
-  std::vector<int> cpus;  // worker i runs on cpus[i % size]
+  std::vector<int> cpus;  // worker i takes `threads` of them from cpus[i * threads % size] on
+  uint32_t threads = 1;
+  bool busy_poll = false;
   uint32_t batch = 16;
   size_t receive_buffer = 64 << 20;  // as read back
   uint32_t queue_length = 4096;
+  uint32_t overload_length = 512;
   bool fail_open = true;
   bool gso = true;
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
@@ -65,7 +68,7 @@ class Supervisor {
   struct Queue {
     QueueSettings settings;  // in force
     QueueSocket socket;
-    int cpu = 0;
+    std::vector<int> cpus;
     SharedMemory page;  // WorkerPage
     Child worker;
     Child successor;  // standing by, during a reload
@@ -75,6 +78,8 @@ class Supervisor {
     uint32_t restarts = 0;
     QueueStatus seen{};  // for what was lost since
     uint64_t seen_socket_drops = 0;
+    uint64_t seen_overloads = 0;
+    bool overloaded = false;  // at some look since the last line about losses
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
   };

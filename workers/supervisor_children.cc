@@ -44,7 +44,7 @@ Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& p
   child.rules = std::move(counters);
   if (!child.rules.data()) {
     const size_t rules = std::max<size_t>(program.rule_names().size(), 1);
-    auto made = SharedMemory::create(rules * sizeof(RuleCounters));
+    auto made = SharedMemory::create(options_.threads * rules * sizeof(RuleCounters));
     if (!made) return std::unexpected(made.error());
     child.rules = std::move(*made);
   }
@@ -80,10 +80,12 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.start_fd = start_fd;
   heritage.program = &program;
   heritage.page = &queue.shared();
-  heritage.rules = {child.rules.as<RuleCounters>(), program.rule_names().size()};
-  heritage.options = {.cpu = queue.cpu,
+  heritage.rules = {child.rules.as<RuleCounters>(), options_.threads * program.rule_names().size()};
+  heritage.options = {.cpus = queue.cpus,
                       .batch = options_.batch,
+                      .busy_poll = options_.busy_poll,
                       .settings = settings,
+                      .overload_length = options_.overload_length,
                       .on_crash = options_.on_crash,
                       .drain_time = options_.drain_time};
   heritage.early = queue.socket.take_early_datagrams();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -34,16 +35,21 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   const uint64_t socket_drops = socket ? socket->drops : 0;
   const uint64_t full = row.queue_dropped - queue.seen.queue_dropped;
   const uint64_t socket_full = socket_drops - queue.seen_socket_drops;
-  const bool at_limit = phase_ != Phase::kStopping && row.waiting >= queue.settings.length;
+  const uint32_t length = queue.shared().queue_length.load(std::memory_order_relaxed);
+  const bool at_limit = phase_ != Phase::kStopping && length > 0 && row.waiting >= length;
+  const uint64_t overloads = counted(queue.shared().loop.overloads);
+  queue.overloaded |= std::exchange(queue.seen_overloads, overloads) != overloads ||
+                      (length > 0 && length < queue.settings.length);
   queue.seen.waiting = row.waiting;
   if (now < queue.quiet_until && phase_ != Phase::kStopping) return;
   queue.seen = row;
   queue.seen_socket_drops = socket_drops;
+  const bool lasting = std::exchange(queue.overloaded, false);
   if (full > 0) {
-    spdlog::warn(
-        "queue {}: {} packets dropped, the queue was full; raise --queue-length (now {}) or "
-        "spread over more queues",
-        row.queue, full, queue.settings.length);
+    spdlog::warn("queue {}: {} packets dropped, the queue was full; {}", row.queue, full,
+                 lasting ? "the overload lasts: spread over more queues, on more CPUs"
+                         : fmt::format("raise --queue-length (now {}) or spread over more queues",
+                                       queue.settings.length));
   }
   if (socket_full > 0) {
     spdlog::warn(
@@ -78,11 +84,11 @@ void Supervisor::print_summary() const {
              "restarts");
   for (const Queue& queue : queues_) {
     WorkerPage& page = queue.shared();
+    const ProgramCounters program = total(page);
     fmt::print("{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n",
-               queue.settings.queue, counted(page.loop.packets), counted(page.program.changed),
-               counted(page.program.accepted), counted(page.program.dropped),
-               counted(page.program.malformed), queue.seen.queue_dropped, queue.seen_socket_drops,
-               queue.restarts);
+               queue.settings.queue, counted(page.loop.packets), program.changed, program.accepted,
+               program.dropped, program.malformed, queue.seen.queue_dropped,
+               queue.seen_socket_drops, queue.restarts);
     const uint64_t stale = counted(page.loop.stale_verdicts);
     const uint64_t refused = counted(page.loop.refused_verdicts);
     const uint64_t malformed = counted(page.loop.malformed_messages);
@@ -100,8 +106,10 @@ void Supervisor::print_summary() const {
       // A worker that a reload did not get to counts under other rules.
       if (queue.worker.program != program_.get()) continue;
       auto* rules = queue.worker.rules.as<RuleCounters>();
-      hits += counted(rules[i].hits);
-      misses += counted(rules[i].misses);
+      for (size_t thread = 0; thread < options_.threads; ++thread) {
+        hits += counted(rules[thread * names.size() + i].hits);
+        misses += counted(rules[thread * names.size() + i].misses);
+      }
     }
     fmt::print("{:>12} {:>12}  {}\n", hits, misses, names[i]);
   }

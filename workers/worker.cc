@@ -20,7 +20,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint32_t kSettingsSequence = 2;
 constexpr timeval kIdleWait{.tv_sec = 0, .tv_usec = 100'000};  // a lost wake-up costs this much
 
 volatile sig_atomic_t g_terminate = 0;
@@ -85,7 +84,7 @@ class Worker {
       const Order order = current_order();
       if (order == Order::kRetire) return retire();
       if (order == Order::kDrain) return drain();
-      if (loop_.turn(true) == PacketLoop::Turn::kBroken) return broken();
+      if (loop_.turn(!heritage_.options.busy_poll) == PacketLoop::Turn::kBroken) return broken();
     }
   }
 
@@ -120,15 +119,15 @@ class Worker {
 
   // The acknowledgement comes behind all packets that were queued under the old settings.
   bool await_settings(const QueueSettings& settings, Clock::time_point deadline) {
-    const auto sent = send_settings(heritage_.queue_fd, settings, kSettingsSequence);
+    const auto sent = loop_.configure(settings);
     if (!sent) {
       spdlog::error("{}", sent.error().message);
       return true;
     }
-    while (loop_.acknowledged() != kSettingsSequence && Clock::now() < deadline) {
+    while (loop_.acknowledged() != *sent && Clock::now() < deadline) {
       if (loop_.turn(true) == PacketLoop::Turn::kBroken) return broken();
     }
-    if (loop_.acknowledged() != kSettingsSequence || loop_.acknowledged_error() != 0) {
+    if (loop_.acknowledged() != *sent || loop_.acknowledged_error() != 0) {
       spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
                     std::strerror(loop_.acknowledged_error()));
     }
@@ -136,13 +135,15 @@ class Worker {
   }
 
   bool retire() {
-    if (heritage_.page->next == heritage_.options.settings) return true;
+    loop_.keep_length();
+    if (heritage_.page->next == loop_.settings()) return true;
     return await_settings(heritage_.page->next, Clock::now() + heritage_.options.drain_time);
   }
 
   // With fail-open a queue of length 0 lets new packets pass, so that it can run empty under load.
   bool drain() {
     const auto deadline = Clock::now() + heritage_.options.drain_time;
+    loop_.keep_length();
     QueueSettings settings = heritage_.options.settings;
     if (settings.fail_open) {
       settings.length = 0;
@@ -186,9 +187,9 @@ int run_worker(Heritage heritage) {
   const WorkerOptions& options = heritage.options;
   install_signals();
   prctl(PR_SET_NAME, fmt::format("fettle-q{}", options.settings.queue).c_str());
-  if (!pin(options.cpu)) {
-    spdlog::error("queue {}: cannot run on CPU {}: {}", options.settings.queue, options.cpu,
-                  std::strerror(errno));
+  if (!pin(options.cpus.front())) {
+    spdlog::error("queue {}: cannot run on CPU {}: {}", options.settings.queue,
+                  options.cpus.front(), std::strerror(errno));
     return EX_OSERR;
   }
   setsockopt(heritage.queue_fd, SOL_SOCKET, SO_RCVTIMEO, &kIdleWait, sizeof kIdleWait);

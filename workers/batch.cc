@@ -1,0 +1,25 @@
+#include "workers/batch.h"
+
+#include "core/offload.h"
+
+namespace fettle {
+
+void prepare(const Preparation& preparation, InHand& hand) noexcept {
+  const QueuedPacket& queued = hand.queued;
+  hand.packet = preparation.parses ? parse(queued.payload) : Packet{};
+  if (preparation.plans) {
+    hand.packet.plan = checksum_plan(hand.packet, queued.hook, queued.skb_info, queued.whole);
+  }
+  hand.metadata = {
+      .in = {}, .out = {}, .mark = queued.mark, .hook = queued.hook, .family = queued.family};
+}
+
+void apply_all(const Program& program, std::span<InHand* const> hands,
+               ProgramState& state) noexcept {
+  for (InHand* hand : hands) hand->looked = program.look(hand->packet, hand->metadata);
+  for (InHand* hand : hands) {
+    hand->outcome = program.apply(hand->packet, hand->metadata, state, hand->looked);
+  }
+}
+
+}  // namespace fettle

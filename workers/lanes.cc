@@ -1,0 +1,123 @@
+#include "workers/lanes.h"
+
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+#include <tbb/task_scheduler_observer.h>
+
+#include "core/flow_hash.h"
+
+namespace fettle {
+namespace {
+
+// Waking another thread and waiting for it costs some microseconds; below this the loop's own
+// thread has done the batch before the help is there.
+constexpr double kWorthSharing = 25'000;  // ns
+constexpr size_t kLanesPerThread = 4;     // flows are of unequal weight
+constexpr double kSmoothing = 1.0 / 16;
+// One preemption in the middle of a batch says nothing of the rules.
+constexpr double kLargestJump = 4;
+constexpr double kLeastJump = 1000;  // ns
+
+double since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Puts each helping thread on its CPU, and keeps the process's signals for the loop's thread, whose
+// wait they are to end.
+class Placement final : public tbb::task_scheduler_observer {
+ public:
+  Placement(tbb::task_arena& arena, std::span<const int> cpus)
+      : tbb::task_scheduler_observer(arena), cpus_(cpus.begin(), cpus.end()) {
+    observe(true);
+  }
+  ~Placement() override { observe(false); }
+
+  void on_scheduler_entry(bool is_helper) override {
+    if (!is_helper) return;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
+    CPU_SET(static_cast<size_t>(cpus_[thread % cpus_.size()]), &set);
+    sched_setaffinity(0, sizeof set, &set);
+  }
+
+ private:
+  std::vector<int> cpus_;
+};
+
+}  // namespace
+
+struct Lanes::Pool {
+  // The worker's own CPUs are all that TBB would count with, and the loop's thread has but one.
+  Pool(size_t threads, std::span<const int> cpus)
+      : control(tbb::global_control::max_allowed_parallelism, threads),
+        arena(static_cast<int>(threads)),
+        placement(arena, cpus) {}
+  tbb::global_control control;
+  tbb::task_arena arena;
+  Placement placement;
+};
+
+Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<const int> cpus,
+             size_t batch)
+    : program_(program),
+      states_(states),
+      lanes_(states.size() * kLanesPerThread),
+      lane_ns_(lanes_.size()),
+      pool_(std::make_unique<Pool>(states.size(), cpus)) {
+  for (auto& lane : lanes_) lane.reserve(batch);
+}
+
+Lanes::~Lanes() = default;
+
+void Lanes::apply(std::span<InHand* const> hands) {
+  if (hands.empty()) return;
+  if (packet_ns_ * static_cast<double>(hands.size()) < kWorthSharing) {
+    run_inline(hands);
+  } else {
+    run_lanes(hands);
+  }
+}
+
+void Lanes::run_inline(std::span<InHand* const> hands) {
+  const auto begin = Clock::now();
+  apply_all(program_, hands, states_.front());
+  learn(since(begin), hands.size());
+}
+
+void Lanes::run_lanes(std::span<InHand* const> hands) {
+  for (InHand* hand : hands) lanes_[flow_hash(hand->packet) % lanes_.size()].push_back(hand);
+  pool_->arena.execute([this] {
+    tbb::parallel_for(
+        size_t{0}, lanes_.size(),
+        [this](size_t i) {
+          if (lanes_[i].empty()) return;
+          const auto begin = Clock::now();
+          const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
+          apply_all(program_, lanes_[i], states_[thread]);
+          lane_ns_[i] = since(begin);
+        },
+        tbb::simple_partitioner{});
+  });
+  learn(std::accumulate(lane_ns_.begin(), lane_ns_.end(), 0.0), hands.size());
+  for (auto& lane : lanes_) lane.clear();
+  std::ranges::fill(lane_ns_, 0.0);
+}
+
+void Lanes::learn(double nanoseconds, size_t packets) {
+  const double seen = nanoseconds / static_cast<double>(packets);
+  const double believed = std::min(seen, packet_ns_ * kLargestJump + kLeastJump);
+  packet_ns_ += (believed - packet_ns_) * kSmoothing;
+}
+
+}  // namespace fettle
