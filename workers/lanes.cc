@@ -4,17 +4,20 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 
 #include <tbb/global_control.h>
-#include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
+#include <tbb/task_group.h>
 #include <tbb/task_scheduler_observer.h>
 
 #include "core/flow_hash.h"
 
 namespace fettle {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // Waking another thread and waiting for it costs some microseconds; below this the loop's own
 // thread has done the batch before the help is there.
@@ -25,8 +28,8 @@ constexpr double kSmoothing = 1.0 / 16;
 constexpr double kLargestJump = 4;
 constexpr double kLeastJump = 1000;  // ns
 
-double since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+double since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
 }
 
 // Puts each helping thread on its CPU, and keeps the process's signals for the loop's thread, whose
@@ -66,6 +69,7 @@ struct Lanes::Pool {
   tbb::global_control control;
   tbb::task_arena arena;
   Placement placement;
+  tbb::task_group group;
 };
 
 Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<const int> cpus,
@@ -80,38 +84,40 @@ Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<c
 
 Lanes::~Lanes() = default;
 
-void Lanes::apply(std::span<InHand* const> hands) {
-  if (hands.empty()) return;
-  if (packet_ns_ * static_cast<double>(hands.size()) < kWorthSharing) {
-    run_inline(hands);
-  } else {
-    run_lanes(hands);
-  }
+bool Lanes::worth_sharing(size_t packets) const {
+  return packet_ns_ * static_cast<double>(packets) >= kWorthSharing;
 }
 
-void Lanes::run_inline(std::span<InHand* const> hands) {
+void Lanes::run_here(std::span<InHand* const> hands) {
+  if (hands.empty()) return;
   const auto begin = Clock::now();
   apply_all(program_, hands, states_.front());
   learn(since(begin), hands.size());
 }
 
-void Lanes::run_lanes(std::span<InHand* const> hands) {
+void Lanes::start(std::span<InHand* const> hands) {
+  under_way_ = hands.size();
   for (InHand* hand : hands) lanes_[flow_hash(hand->packet) % lanes_.size()].push_back(hand);
   pool_->arena.execute([this] {
-    tbb::parallel_for(
-        size_t{0}, lanes_.size(),
-        [this](size_t i) {
-          if (lanes_[i].empty()) return;
-          const auto begin = Clock::now();
-          const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
-          apply_all(program_, lanes_[i], states_[thread]);
-          lane_ns_[i] = since(begin);
-        },
-        tbb::simple_partitioner{});
+    for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+      if (!lanes_[lane].empty()) pool_->group.run([this, lane] { run_lane(lane); });
+    }
   });
-  learn(std::accumulate(lane_ns_.begin(), lane_ns_.end(), 0.0), hands.size());
+}
+
+void Lanes::run_lane(size_t lane) {
+  const auto begin = Clock::now();
+  const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
+  apply_all(program_, lanes_[lane], states_[thread]);
+  lane_ns_[lane] = since(begin);
+}
+
+void Lanes::wait() {
+  pool_->arena.execute([this] { pool_->group.wait(); });
+  learn(std::accumulate(lane_ns_.begin(), lane_ns_.end(), 0.0), under_way_);
   for (auto& lane : lanes_) lane.clear();
   std::ranges::fill(lane_ns_, 0.0);
+  under_way_ = 0;
 }
 
 void Lanes::learn(double nanoseconds, size_t packets) {

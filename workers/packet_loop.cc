@@ -13,9 +13,6 @@
 namespace fettle {
 namespace {
 
-// The longest payload (64 KiB) and the attributes beside it. Not whole pages: the beginnings of all
-// slots, which are all that most packets touch, would share a few sets of the first-level cache.
-constexpr size_t kSlotSize = 0x11000 + 5 * 64;
 // One reply's length. Longer ones gain nothing and need large allocations in the kernel.
 constexpr size_t kReplyLimit = 256 << 10;
 constexpr int kSendAttempts = 100;
@@ -37,15 +34,17 @@ uint32_t netfilter_verdict(const Outcome& outcome, bool bypass) {
 }  // namespace
 
 Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage) {
-  // Room for the largest packet whatever the copy range is: a successor may meet packets that were
-  // queued under a larger range than its own.
-  auto slots = SharedMemory::create(kSlotSize * heritage.options.batch);
-  if (!slots) return std::unexpected(slots.error());
-  slots->lock();  // a page fault less; RLIMIT_MEMLOCK may forbid it
-  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(*slots)));
+  std::vector<Inbox> inboxes;
+  const size_t wanted = heritage.options.cpus.size() > 1 ? 2 : 1;
+  for (size_t i = 0; i < wanted; ++i) {
+    auto inbox = Inbox::create(heritage.options.batch);
+    if (!inbox) return std::unexpected(inbox.error());
+    inboxes.push_back(std::move(*inbox));
+  }
+  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(inboxes)));
 }
 
-PacketLoop::PacketLoop(const Heritage& heritage, SharedMemory slots)
+PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes)
     : fd_(heritage.queue_fd),
       program_(heritage.program),
       page_(heritage.page),
@@ -59,16 +58,9 @@ PacketLoop::PacketLoop(const Heritage& heritage, SharedMemory slots)
       limit_(settings_.length, overload_length_),
       // Acknowledgements that a dead predecessor did not live to read must not be taken for ours.
       sequence_(static_cast<uint32_t>(getpid()) << 8),
-      slots_(std::move(slots)),
-      slot_vectors_(heritage.options.batch),
-      headers_(heritage.options.batch),
-      hands_(heritage.options.batch),
-      in_order_(heritage.options.batch),
+      inboxes_(std::move(inboxes)),
+      filling_(&inboxes_.front()),
       replies_(heritage.options.settings.queue, heritage.options.batch) {
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    slot_vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize};
-    in_order_[i] = &hands_[i];
-  }
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
   make_states(heritage);
 }
@@ -84,20 +76,16 @@ void PacketLoop::make_states(const Heritage& heritage) {
                        .log = &logs_[i]});
   }
   if (threads > 1) {
-    lanes_ = std::make_unique<Lanes>(*program_, states_, heritage.options.cpus, hands_.size());
+    lanes_ =
+        std::make_unique<Lanes>(*program_, states_, heritage.options.cpus, heritage.options.batch);
   }
 }
 
 PacketLoop::Turn PacketLoop::turn(bool wait) {
-  const int received = receive(wait);
-  if (received < 0) {
-    if (errno == EINTR || errno == EAGAIN || errno == ENOBUFS) return Turn::kIdle;
-    broken_errno_ = errno;
-    return Turn::kBroken;
-  }
-  for (int i = 0; i < received; ++i) {
-    handle_datagram({slots_.data() + static_cast<size_t>(i) * kSlotSize, headers_[i].msg_len});
-  }
+  const int received = filling_->receive(fd_, wait && running_ == nullptr);
+  if (received < 0) return nothing_received();
+  bump(counters_->batches);
+  for (int i = 0; i < received; ++i) handle_datagram(filling_->datagram(static_cast<size_t>(i)));
   settle();
   reply();
   steer(static_cast<size_t>(received));
@@ -105,22 +93,20 @@ PacketLoop::Turn PacketLoop::turn(bool wait) {
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
 }
 
-PacketLoop::Turn PacketLoop::take(std::span<std::byte> datagram) {
-  handle_datagram(datagram);
-  settle();
-  reply();
-  return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
+PacketLoop::Turn PacketLoop::nothing_received() {
+  const int error = errno;
+  const bool ran = running_ != nullptr;
+  finish();
+  if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
+  if (broken_errno_ != 0) return Turn::kBroken;
+  return ran ? Turn::kPackets : Turn::kIdle;
 }
 
-int PacketLoop::receive(bool wait) {
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    headers_[i].msg_hdr.msg_iov = &slot_vectors_[i];
-    headers_[i].msg_hdr.msg_iovlen = 1;
-  }
-  const int received = recvmmsg(fd_, headers_.data(), static_cast<unsigned>(headers_.size()),
-                                wait ? MSG_WAITFORONE : MSG_DONTWAIT, nullptr);
-  if (received > 0) bump(counters_->batches);
-  return received;
+PacketLoop::Turn PacketLoop::take(std::span<std::byte> datagram) {
+  handle_datagram(datagram);
+  settle_here();
+  reply();
+  return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
 }
 
 void PacketLoop::handle_datagram(std::span<std::byte> datagram) {
@@ -135,9 +121,8 @@ void PacketLoop::handle_datagram(std::span<std::byte> datagram) {
 }
 
 void PacketLoop::take_packet(const QueuedPacket& queued) {
-  if (held_ == hands_.size()) settle();
-  InHand& hand = hands_[held_++];
-  hand.queued = queued;
+  if (filling_->full()) settle_here();
+  InHand& hand = filling_->hold(queued);
   prepare(preparation_, hand);
   if (names_) {
     hand.metadata.in = interfaces_.name(queued.in_index);
@@ -146,14 +131,38 @@ void PacketLoop::take_packet(const QueuedPacket& queued) {
 }
 
 void PacketLoop::settle() {
-  const std::span<InHand* const> hands(in_order_.data(), std::exchange(held_, 0));
+  const std::span<InHand* const> hands = filling_->held();
+  if (!lanes_ || !lanes_->worth_sharing(hands.size())) return settle_here();
+  if (running_) lanes_->wait();
+  flush_logs();  // which no lane writes now
+  lanes_->start(hands);
+  Inbox* const done = std::exchange(running_, filling_);
+  filling_ = running_ == &inboxes_.front() ? &inboxes_.back() : &inboxes_.front();
+  if (done) answer_all(*done);
+}
+
+void PacketLoop::settle_here() {
+  finish();
   if (lanes_) {
-    lanes_->apply(hands);
+    lanes_->run_here(filling_->held());
   } else {
-    apply_all(*program_, hands, states_.front());
+    apply_all(*program_, filling_->held(), states_.front());
   }
-  for (const InHand* hand : hands) answer(*hand);
-  bump(counters_->packets, hands.size());
+  answer_all(*filling_);
+}
+
+void PacketLoop::finish() {
+  if (running_ == nullptr) return;
+  lanes_->wait();
+  answer_all(*std::exchange(running_, nullptr));
+  reply();
+  tick();
+}
+
+void PacketLoop::answer_all(Inbox& inbox) {
+  for (const InHand* hand : inbox.held()) answer(*hand);
+  bump(counters_->packets, inbox.held().size());
+  inbox.clear();
 }
 
 void PacketLoop::answer(const InHand& hand) {
@@ -178,7 +187,7 @@ void PacketLoop::handle_answer(const Message& message) {
       bump(counters_->malformed_messages);
       // What cannot be read can still be answered, as long as it says which packet it is.
       if (message.packet.has_id) {
-        settle();  // verdicts go in the order of ids
+        settle_here();  // verdicts go in the order of ids
         if (replies_.packets() == replies_.max_packets()) reply();
         replies_.add(message.packet.id, kNfAccept, nullptr);
       }
@@ -211,7 +220,7 @@ Result<uint32_t> PacketLoop::configure(const QueueSettings& settings) {
 }
 
 void PacketLoop::steer(size_t received) {
-  const auto length = limit_.after(received, headers_.size(),
+  const auto length = limit_.after(received, filling_->capacity(),
                                    [this] { return receive_backlog(fd_) / kSmallestTrueSize; });
   if (!length || !steers_) return;
   settings_.length = *length;
@@ -243,8 +252,12 @@ void PacketLoop::reply() {
   replies_.clear();
 }
 
-void PacketLoop::tick() {
+void PacketLoop::flush_logs() {
   for (PacketLog& log : logs_) log.flush();
+}
+
+void PacketLoop::tick() {
+  if (!running_) flush_logs();
   if (names_) interfaces_.expire();
 }
 

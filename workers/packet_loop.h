@@ -6,18 +6,16 @@
 // those before it were queued under the old settings.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "core/nfqueue_codec.h"
 #include "core/result.h"
-#include "core/shared_memory.h"
 #include "core/verdict_batch.h"
 #include "workers/batch.h"
 #include "workers/heritage.h"
+#include "workers/inbox.h"
 #include "workers/interfaces.h"
 #include "workers/lanes.h"
 #include "workers/packet_log.h"
@@ -41,6 +39,8 @@ class PacketLoop {
   Turn turn(bool wait);
   // A datagram that was received elsewhere, answered at once.
   Turn take(std::span<std::byte> datagram);
+  // Answers what lanes have still in hand; before the loop is left alone.
+  void finish();
 
   // Sends new settings for the queue; returns the number that their acknowledgement will bear.
   // The loop itself goes on to change the queue's length in an overload.
@@ -56,16 +56,19 @@ class PacketLoop {
   const VerdictBatch& replies() const { return replies_; }
 
  private:
-  PacketLoop(const Heritage& heritage, SharedMemory slots);
+  PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes);
   void make_states(const Heritage& heritage);
-  int receive(bool wait);
+  Turn nothing_received();
   void handle_datagram(std::span<std::byte> datagram);
   void take_packet(const QueuedPacket& queued);
   void handle_answer(const Message& message);
   void settle();
+  void settle_here();
+  void answer_all(Inbox& inbox);
   void answer(const InHand& hand);
   void reply();
   void steer(size_t received);
+  void flush_logs();
   void tick();
 
   int fd_;
@@ -83,12 +86,9 @@ class PacketLoop {
   uint32_t acknowledged_ = 0;
   int acknowledged_error_ = 0;
   int broken_errno_ = 0;
-  SharedMemory slots_;
-  std::vector<iovec> slot_vectors_;
-  std::vector<mmsghdr> headers_;
-  std::vector<InHand> hands_;
-  std::vector<InHand*> in_order_;  // all of hands_
-  size_t held_ = 0;                // so many hands are full
+  std::vector<Inbox> inboxes_;  // two with lanes
+  Inbox* filling_;
+  Inbox* running_ = nullptr;  // the one whose packets the lanes have
   VerdictBatch replies_;
   Interfaces interfaces_;
   std::vector<PacketLog> logs_;  // one a thread, as the states

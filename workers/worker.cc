@@ -76,16 +76,9 @@ class Worker {
 
   // False: the socket broke.
   bool run() {
-    for (std::vector<std::byte>& datagram : heritage_.early) {
-      if (loop_.take(datagram) == PacketLoop::Turn::kBroken) return broken();
-    }
-    heritage_.early.clear();
-    for (;;) {
-      const Order order = current_order();
-      if (order == Order::kRetire) return retire();
-      if (order == Order::kDrain) return drain();
-      if (loop_.turn(!heritage_.options.busy_poll) == PacketLoop::Turn::kBroken) return broken();
-    }
+    const bool ended = serve();
+    loop_.finish();
+    return ended;
   }
 
   // After a death nobody knows how far the predecessor came with the queue's settings.
@@ -106,6 +99,19 @@ class Worker {
   }
 
  private:
+  bool serve() {
+    for (std::vector<std::byte>& datagram : heritage_.early) {
+      if (loop_.take(datagram) == PacketLoop::Turn::kBroken) return broken();
+    }
+    heritage_.early.clear();
+    for (;;) {
+      const Order order = current_order();
+      if (order == Order::kRetire) return retire();
+      if (order == Order::kDrain) return drain();
+      if (loop_.turn(!heritage_.options.busy_poll) == PacketLoop::Turn::kBroken) return broken();
+    }
+  }
+
   Order current_order() const {
     if (g_terminate) return Order::kDrain;
     return heritage_.page->order.load(std::memory_order_acquire);
