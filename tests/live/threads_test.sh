@@ -37,7 +37,7 @@ expect_equal "lost" "$lost" 0
 expect_equal "duplicated" "$(report receiver duplicated)" 0
 expect_equal "damaged" "$(report receiver corrupt)" 0
 expect_equal "reordered" "$(report receiver reordered)" 0
-expect_between "unchanged, in the hands of the dead" "$(report receiver none)" 0 64
+expect_between "unchanged, in the hands of the dead" "$(report receiver none)" 0 $((2 * 64))
 expect_between "changed by the first rules" "$(report receiver first)" 5000 "$sent"
 second=$(report receiver second)
 expect_between "changed by the second rules" "$second" 3000 "$sent"
