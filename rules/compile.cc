@@ -24,19 +24,23 @@ class Compiler {
 
   std::unique_ptr<Program::Compiled> run() {
     out_->defaults = set_.defaults;
-    for (const Rule& rule : set_.rules) add_rule(rule);
+    std::vector<const Match*> matches;
+    for (const Rule& rule : set_.rules) {
+      matches.push_back(&rule.match);
+      add_rule(rule);
+    }
+    out_->classifier = Classifier(matches);
     finish_needs();
     std::ranges::sort(out_->needs.queues);
     const auto same = std::ranges::unique(out_->needs.queues);
     out_->needs.queues.erase(same.begin(), same.end());
-    out_->description = describe_rules(set_, out_->needs);
+    out_->description = describe_rules(set_, out_->needs, out_->classifier);
     return std::move(out_);
   }
 
  private:
   void add_rule(const Rule& rule) {
     out_->names.push_back(rule.name);
-    out_->classifier.add(rule.match);
     Program::Compiled::RuleSteps steps{
         .first = static_cast<uint32_t>(out_->steps.size()), .count = 0, .on_miss = rule.on_miss};
     for (const Step& step : rule.steps) {

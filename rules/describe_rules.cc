@@ -156,6 +156,12 @@ std::string copy_text(const Needs& needs) {
                      needs.depth);
 }
 
+std::string index_text(const Classifier& classifier) {
+  const MatchIndex::Shape& shape = classifier.index().shape();
+  return fmt::format("{} KiB; a packet is compared with {} of {} alternatives at most",
+                     (classifier.memory() + 1023) / 1024, shape.most, shape.boxes);
+}
+
 std::string table_text(const Table& table) {
   std::map<std::string, size_t> kinds;
   for (const TableEntry& entry : table.entries) {
@@ -171,10 +177,11 @@ std::string table_text(const Table& table) {
 
 }  // namespace
 
-std::string describe_rules(const RuleSet& set, const Needs& needs) {
+std::string describe_rules(const RuleSet& set, const Needs& needs, const Classifier& classifier) {
   std::string out = fmt::format("copied     {}\n", copy_text(needs));
   out += fmt::format("default    {}; malformed packets: {}\n", verdict_text(set.defaults.verdict),
                      verdict_text(set.defaults.malformed));
+  if (!set.rules.empty()) out += fmt::format("index      {}\n", index_text(classifier));
   for (const Table& table : set.tables) out += table_text(table);
   out += fmt::format("{} rule{}\n", set.rules.size(), set.rules.size() == 1 ? "" : "s");
   for (size_t i = 0; i < set.rules.size(); ++i) {

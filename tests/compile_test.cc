@@ -148,7 +148,9 @@ TEST(CompileTest, DescribesWhatItMade) {
                              "{ translate = \"servers\", at = 4 }, \"accept\""))
           .program->describe();
   for (const char* part :
-       {"whole packets: rules change them", "table servers: 2 entries, 2 IPv4 /32", "1  rule 1",
+       {"whole packets: rules change them",
+        "index      1 KiB; a packet is compared with 1 of 1 alternatives at most\n",
+        "table servers: 2 entries, 2 IPv4 /32", "1  rule 1",
         "match  protocol udp, not (src 10.9.0.0/16)",
         "translate the address at payload+4 by servers", "accept\n"}) {
     EXPECT_NE(said.find(part), std::string::npos) << part << "\n" << said;

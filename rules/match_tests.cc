@@ -1,0 +1,368 @@
+#include "rules/match_tests.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <span>
+
+#include "core/bytes.h"
+
+namespace fettle {
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+struct WideRange {
+  Wide low, high;
+};
+constexpr uint32_t kRangeWords = 2;
+constexpr uint32_t kInterfaceWords = 8;
+constexpr uint32_t kIcmpWords = 6;
+constexpr uint32_t kBytesHeaderWords = 3;
+// Below this many the processor walks faster than it searches.
+constexpr uint32_t kFewRanges = 8;
+
+// Cheap tests that most packets fail come first.
+int cost(Key key) {
+  switch (key) {
+    case Key::kProtocol:
+      return 0;
+    case Key::kDstPort:
+      return 1;
+    case Key::kSrcPort:
+      return 2;
+    case Key::kPort:
+      return 3;
+    case Key::kHook:
+      return 4;
+    case Key::kFamily:
+      return 5;
+    case Key::kMark:
+      return 6;
+    case Key::kBytes:
+      return 100;
+    default:
+      return 10;
+  }
+}
+
+uint8_t tcp_flags(const Packet& packet) { return load_u8(packet.data + packet.transport + 13); }
+
+Wide load_wide(const std::byte* at) { return Wide{load_be64(at)} << 64 | load_be64(at + 8); }
+
+template <typename T>
+T read(const uint32_t* words) {
+  T out;
+  std::memcpy(&out, words, sizeof out);
+  return out;
+}
+
+// Whether one of the sorted ranges in `words` holds the number.
+template <typename Number>
+bool in_ranges(const uint32_t* words, uint32_t size, Number number) noexcept {
+  struct Pair {
+    Number low, high;
+  };
+  constexpr uint32_t kWords = sizeof(Pair) / sizeof(uint32_t);
+  const uint32_t count = size / kWords;
+  if (count <= kFewRanges) {
+    for (uint32_t i = 0; i < count; ++i) {
+      const auto range = read<Pair>(words + size_t{i} * kWords);
+      if (number - range.low <= range.high - range.low) return true;
+    }
+    return false;
+  }
+  uint32_t first = 0;  // the last range that begins at or before the number is in [first, end)
+  for (uint32_t end = count; end - first > 1;) {
+    const uint32_t middle = first + (end - first) / 2;
+    (number >= read<Pair>(words + size_t{middle} * kWords).low ? first : end) = middle;
+  }
+  const auto range = read<Pair>(words + size_t{first} * kWords);
+  return number - range.low <= range.high - range.low;
+}
+
+bool in_prefixes(const uint32_t* words, uint32_t size, Family family,
+                 const std::byte* at) noexcept {
+  const uint32_t narrow = words[0];  // so many words for IPv4, the rest for IPv6
+  if (family == Family::kIpv4) return in_ranges(words + 1, narrow, load_be32(at));
+  if (family != Family::kIpv6) return false;
+  return in_ranges(words + 1 + narrow, size - 1 - narrow, load_wide(at));
+}
+
+bool is_masked(const uint32_t* words, uint32_t size, uint32_t number) noexcept {
+  for (uint32_t i = 0; i < size; i += 2) {
+    if ((number & words[i + 1]) == words[i]) return true;
+  }
+  return false;
+}
+
+bool is_interface(const uint32_t* words, uint32_t size, const InterfaceName& name) noexcept {
+  if (name[0] == '\0') return false;
+  const auto given = std::bit_cast<std::array<uint64_t, 2>>(name);
+  for (uint32_t i = 0; i < size; i += kInterfaceWords) {
+    const auto pattern = read<std::array<uint64_t, 4>>(words + i);
+    if ((given[0] & pattern[2]) == pattern[0] && (given[1] & pattern[3]) == pattern[1]) return true;
+  }
+  return false;
+}
+
+bool is_icmp(const uint32_t* words, uint32_t size, const Packet& packet) noexcept {
+  const bool icmp = packet.is(Protocol::kIcmp);
+  if (!packet.has_transport() || (!icmp && !packet.is(Protocol::kIcmpv6))) return false;
+  const uint32_t type = load_u8(packet.data + packet.transport);
+  const uint32_t code = load_u8(packet.data + packet.transport + 1);
+  for (uint32_t i = 0; i < size; i += kIcmpWords) {
+    const uint32_t* const types = words + i + (icmp ? 0 : 2);
+    const uint32_t* const codes = words + i + 4;
+    if (type >= types[0] && type <= types[1] && code >= codes[0] && code <= codes[1]) return true;
+  }
+  return false;
+}
+
+bool is_fragment(const uint32_t* words, uint32_t size, const Packet& packet) noexcept {
+  for (uint32_t i = 0; i < size; ++i) {
+    switch (static_cast<FragmentKind>(words[i])) {
+      case FragmentKind::kAny:
+        if (packet.fragment) return true;
+        break;
+      case FragmentKind::kNone:
+        if (!packet.fragment) return true;
+        break;
+      case FragmentKind::kFirst:
+        if (packet.fragment && !packet.later_fragment) return true;
+        break;
+      case FragmentKind::kLater:
+        if (packet.later_fragment) return true;
+        break;
+    }
+  }
+  return false;
+}
+
+uint32_t words_for(uint32_t bytes) { return (bytes + 3) / 4; }
+
+bool has_bytes(const uint32_t* words, uint32_t words_size, const Packet& packet) noexcept {
+  for (const uint32_t* const end = words + words_size; words < end;) {
+    const auto from = static_cast<Origin>(words[0]);
+    const uint32_t at = words[1];
+    const uint32_t size = words[2];
+    const auto* const value = std::as_bytes(std::span(words + kBytesHeaderWords, 1)).data();
+    const std::byte* const mask = value + size;
+    words += kBytesHeaderWords + words_for(2 * size);
+    uint32_t offset = 0;
+    if (!resolve(packet, from, at, &offset)) continue;
+    if (offset > packet.size || size > packet.size - offset) continue;
+    uint32_t same = 0;
+    while (same < size && (packet.data[offset + same] & mask[same]) == value[same]) ++same;
+    if (same == size) return true;
+  }
+  return false;
+}
+
+bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
+           const Metadata& metadata) noexcept {
+  switch (key) {
+    case Key::kFamily: {
+      const Family family = packet.family != Family::kNone ? packet.family : metadata.family;
+      return std::find(any, any + size, static_cast<uint32_t>(family)) != any + size;
+    }
+    case Key::kProtocol:
+      return in_ranges(any, size, uint32_t{packet.protocol});
+    case Key::kSrc:
+      return in_prefixes(any, size, packet.family, packet.src_bytes());
+    case Key::kDst:
+      return in_prefixes(any, size, packet.family, packet.dst_bytes());
+    case Key::kSrcPort:
+      return packet.has_ports() && in_ranges(any, size, uint32_t{packet.src_port()});
+    case Key::kDstPort:
+      return packet.has_ports() && in_ranges(any, size, uint32_t{packet.dst_port()});
+    case Key::kPort:
+      return packet.has_ports() && (in_ranges(any, size, uint32_t{packet.src_port()}) ||
+                                    in_ranges(any, size, uint32_t{packet.dst_port()}));
+    case Key::kHook:
+      return metadata.hook != Hook::kNone &&
+             in_ranges(any, size, static_cast<uint32_t>(metadata.hook));
+    case Key::kIn:
+      return is_interface(any, size, metadata.in);
+    case Key::kOut:
+      return is_interface(any, size, metadata.out);
+    case Key::kMark:
+      return is_masked(any, size, metadata.mark);
+    case Key::kTtl:
+      return in_ranges(any, size, uint32_t{packet.ttl()});
+    case Key::kDscp:
+      return in_ranges(any, size, uint32_t{packet.traffic_class()} >> 2);
+    case Key::kLength:
+      return in_ranges(any, size, packet.length);
+    case Key::kTcpFlags:
+      return packet.has_transport() && packet.is(Protocol::kTcp) &&
+             is_masked(any, size, tcp_flags(packet));
+    case Key::kFragment:
+      return is_fragment(any, size, packet);
+    case Key::kIcmpType:
+      return is_icmp(any, size, packet);
+    case Key::kBytes:
+      return has_bytes(any, size, packet);
+  }
+  return false;
+}
+
+bool all_hold(const uint32_t* at, const uint32_t* end, const Packet& packet,
+              const Metadata& metadata) noexcept {
+  while (at < end) {
+    const uint32_t size = at[1];
+    if (!holds(static_cast<Key>(at[0]), at + 2, size, packet, metadata)) return false;
+    at += 2 + size;
+  }
+  return true;
+}
+
+// As merged(), for either width of number.
+template <typename Pair>
+std::vector<Pair> merge(std::vector<Pair> ranges) {
+  std::ranges::sort(ranges, {}, &Pair::low);
+  std::vector<Pair> out;
+  for (const Pair& range : ranges) {
+    // `low - 1` instead of `high + 1`: no range but the first can begin at 0.
+    if (!out.empty() && (range.low <= out.back().high || range.low - 1 == out.back().high)) {
+      out.back().high = std::max(out.back().high, range.high);
+    } else {
+      out.push_back(range);
+    }
+  }
+  return out;
+}
+
+template <typename T>
+void append(std::vector<uint32_t>& words, const T& value) {
+  static_assert(sizeof(T) % sizeof(uint32_t) == 0);
+  const auto raw = std::bit_cast<std::array<uint32_t, sizeof(T) / sizeof(uint32_t)>>(value);
+  words.insert(words.end(), raw.begin(), raw.end());
+}
+
+// Whether the key's field lies in the transport header or behind it, so that a later fragment has
+// none.
+bool reads_transport(const Condition& condition) {
+  switch (condition.key) {
+    case Key::kSrcPort:
+    case Key::kDstPort:
+    case Key::kPort:
+    case Key::kTcpFlags:
+    case Key::kIcmpType:
+      return true;
+    case Key::kBytes:
+      return std::ranges::any_of(condition.any_of, [](const Operand& operand) {
+        const auto* bytes = std::get_if<BytesMatch>(&operand);
+        return bytes && bytes->from != Origin::kNetwork;
+      });
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::vector<Range> merged(std::vector<Range> ranges) { return merge(std::move(ranges)); }
+
+void MatchTests::add(const Match& match) {
+  bool transport = std::ranges::any_of(match.all_of, reads_transport);
+  for (const Match& none : match.none_of)
+    transport |= std::ranges::any_of(none.all_of, reads_transport);
+  starts_.push_back(words_.size());
+  words_.push_back(transport);
+  words_.push_back(static_cast<uint32_t>(1 + match.none_of.size()));
+  add_group(match);
+  for (const Match& none : match.none_of) add_group(none);
+}
+
+void MatchTests::add_group(const Match& match) {
+  std::vector<const Condition*> ordered;
+  for (const Condition& condition : match.all_of) ordered.push_back(&condition);
+  std::ranges::stable_sort(ordered, {}, [](const Condition* c) { return cost(c->key); });
+  const size_t begin = words_.size();
+  words_.push_back(0);
+  for (const Condition* condition : ordered) add_test(*condition);
+  words_[begin] = static_cast<uint32_t>(words_.size() - begin - 1);
+}
+
+void MatchTests::add_test(const Condition& condition) {
+  words_.push_back(static_cast<uint32_t>(condition.key));
+  const size_t begin = words_.size();
+  words_.push_back(0);
+  std::vector<Range> ranges;
+  for (const Operand& operand : condition.any_of) {
+    if (const auto* range = std::get_if<Range>(&operand)) ranges.push_back(*range);
+  }
+  for (const Range& range : merged(std::move(ranges))) append(words_, range);
+  if (condition.key == Key::kSrc || condition.key == Key::kDst) add_prefixes(condition);
+  for (const Operand& operand : condition.any_of) put(operand);
+  words_[begin] = static_cast<uint32_t>(words_.size() - begin - 1);
+}
+
+void MatchTests::add_prefixes(const Condition& condition) {
+  std::vector<Range> narrow;
+  std::vector<WideRange> wide;
+  for (const Operand& operand : condition.any_of) {
+    const auto* prefix = std::get_if<Prefix>(&operand);
+    if (!prefix) continue;
+    const uint32_t host_bits = prefix->address.bits() - prefix->length;
+    if (prefix->address.family == Family::kIpv4) {
+      const uint32_t low = load_be32(prefix->address.bytes.data());
+      narrow.push_back({low, low | static_cast<uint32_t>((uint64_t{1} << host_bits) - 1)});
+    } else {
+      const Wide low = load_wide(prefix->address.bytes.data());
+      wide.push_back({low, host_bits == 128 ? ~Wide{0} : low | ((Wide{1} << host_bits) - 1)});
+    }
+  }
+  const std::vector<Range> merged_narrow = merged(std::move(narrow));
+  words_.push_back(static_cast<uint32_t>(merged_narrow.size() * kRangeWords));
+  for (const Range& range : merged_narrow) append(words_, range);
+  for (const WideRange& range : merge(std::move(wide))) append(words_, range);
+}
+
+void MatchTests::put(const Operand& operand) {
+  if (const auto* value = std::get_if<MaskedValue>(&operand)) append(words_, *value);
+  if (const auto* name = std::get_if<InterfacePattern>(&operand)) append(words_, *name);
+  if (const auto* kind = std::get_if<FragmentKind>(&operand)) {
+    words_.push_back(static_cast<uint32_t>(*kind));
+  }
+  if (const auto* family = std::get_if<Family>(&operand)) {
+    words_.push_back(static_cast<uint32_t>(*family));
+  }
+  if (const auto* icmp = std::get_if<IcmpMatch>(&operand)) {
+    constexpr Range kNever{1, 0};
+    for (const Range& range :
+         {icmp->icmp.value_or(kNever), icmp->icmpv6.value_or(kNever), icmp->code}) {
+      append(words_, range);
+    }
+  }
+  if (const auto* bytes = std::get_if<BytesMatch>(&operand)) put_bytes(*bytes);
+}
+
+void MatchTests::put_bytes(const BytesMatch& operand) {
+  const auto size = static_cast<uint32_t>(operand.value.size());
+  words_.insert(words_.end(), {static_cast<uint32_t>(operand.from), operand.at, size});
+  const size_t begin = words_.size();
+  words_.resize(begin + words_for(2 * size));
+  std::byte* const out = std::as_writable_bytes(std::span(words_)).data() + begin * 4;
+  std::ranges::copy(operand.value, out);
+  std::ranges::copy(operand.mask, out + size);
+}
+
+bool MatchTests::matches(uint32_t rule, const Packet& packet,
+                         const Metadata& metadata) const noexcept {
+  const uint32_t* at = words_.data() + starts_[rule];
+  if (at[0] && packet.later_fragment) return false;
+  const uint32_t groups = at[1];
+  at += 2;
+  const uint32_t* end = at + 1 + at[0];
+  if (!all_hold(at + 1, end, packet, metadata)) return false;
+  for (uint32_t i = 1; i < groups; ++i) {
+    at = end;
+    end = at + 1 + at[0];
+    if (all_hold(at + 1, end, packet, metadata)) return false;
+  }
+  return true;
+}
+
+}  // namespace fettle

@@ -1,0 +1,48 @@
+// The tests of every rule, each rule's in one run of words with the operands inline, so that a
+// rule is judged from one or two cache lines. It is what a rule means; the index of the classifier
+// only says which rules are worth asking.
+//
+//   rule:   1 where some test needs a transport header, the number of groups, the groups
+//   group:  its size in words, its tests: all_of first, then each of none_of
+//   test:   the key, the size of its operands in words, the operands
+//
+// Ranges and addresses are sorted and merged, so that a list is searched and not walked.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/packet.h"
+#include "rules/rule.h"
+
+namespace fettle {
+
+class MatchTests {
+ public:
+  // Rules are numbered in the order in which they are added.
+  void add(const Match& match);
+
+  // Requires !packet.malformed(), or an empty packet where no rule looks at one. A rule that looks
+  // at the transport header or behind it matches no later fragment.
+  bool matches(uint32_t rule, const Packet& packet, const Metadata& metadata) const noexcept;
+  // Asks the processor for what matches() will read.
+  void prefetch(uint32_t rule) const noexcept { __builtin_prefetch(words_.data() + starts_[rule]); }
+
+  uint32_t size() const noexcept { return static_cast<uint32_t>(starts_.size()); }
+  size_t memory() const noexcept { return (words_.size() + starts_.size()) * sizeof(uint32_t); }
+
+ private:
+  void add_group(const Match& match);
+  void add_test(const Condition& condition);
+  void add_prefixes(const Condition& condition);
+  void put(const Operand& operand);
+  void put_bytes(const BytesMatch& operand);
+
+  std::vector<uint32_t> words_;
+  std::vector<size_t> starts_;  // of rules, in words_
+};
+
+// Ranges in rising order, those that touch or overlap made one.
+std::vector<Range> merged(std::vector<Range> ranges);
+
+}  // namespace fettle
