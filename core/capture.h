@@ -3,30 +3,31 @@
 // headers included, can be passed on as they are, so that a replay without effect is the identity:
 // time stamps, comments and unknown blocks survive. No dependency on libpcap, which keeps none of
 // them.
-//
-// Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/capture_framing.h"
 #include "core/result.h"
 
 namespace fettle {
 
-struct Record {
-  std::span<std::byte> raw;    // the whole record or block, to be written as it is
-  std::span<std::byte> frame;  // captured bytes inside raw; may be changed in place, may be none.
-                               // data() null: no packet (file header, another block of pcapng)
-  uint32_t original = 0;       // length on the wire
-  uint32_t link_type = 0;      // LINKTYPE_ of the record's interface
-  uint64_t time_ns = 0;        // since 1970
+// Records that lie one behind the other in a buffer of the piece's own.
+class CapturePiece {
+ public:
+  std::vector<Record> records;  // none: the end of the input
+  uint64_t end = 0;             // bytes of the input up to the end of the last record
+
+ private:
+  friend class CaptureReader;
+  std::unique_ptr<std::byte[]> buffer_;
+  size_t capacity_ = 0;
 };
 
 // Reads a file, or standard input for "-", in one pass with bounded memory.
@@ -37,19 +38,21 @@ class CaptureReader {
   CaptureReader& operator=(CaptureReader&&) noexcept;
   ~CaptureReader();
 
-  // Called before the reader moves or fills its buffer: all that was handed out since the last call
-  // lies there still, records one behind the other, and is gone thereafter. Where the input is a
-  // pipe, the reader may wait after the call. An error ends next() with it.
-  void before_read(std::function<Result<void>()> call);
+  // Fills a piece, whose former records are gone then, with the next ones: those that one read
+  // brings, so that what a pipe brought waits for nothing; else as many as make a piece of kPiece
+  // bytes, or one that is longer. Another piece's records stay as they are, whatever becomes of
+  // them meanwhile.
+  Result<void> read(CapturePiece* piece);
+  static constexpr size_t kPiece = 256 << 10;
 
-  // The next record, valid until the next call; nothing at the end. An error names the byte
-  // offset, what was found there and what was expected; remainder() then has the bytes
-  // that could not be read as records, piece by piece until it is empty, so that nothing is lost.
-  Result<std::optional<Record>> next();
-  Result<std::span<const std::byte>> remainder();
+  // Names the byte offset, what was found there and what was expected. From there on the input is
+  // handed out to its end as records that are no packets, so that nothing is lost.
+  const std::optional<Error>& damage() const;
+
+  // Where the input is a pipe: a wait for more ends, and so does the input, once `fd` is readable.
+  void end_on(int fd);
 
   std::optional<uint64_t> size() const;  // of the file, where it is one
-  uint64_t position() const;             // bytes handed out so far
 
  private:
   struct State;

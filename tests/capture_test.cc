@@ -96,23 +96,19 @@ class CaptureTest : public testing::Test {
     auto reader = open(bytes);
     if (!reader) return {reader.error().message};
     std::vector<std::string> out;
-    for (;;) {
-      const auto record = reader->next();
-      if (!record) {
-        out.push_back(record.error().message);
-        break;
+    CapturePiece piece;
+    while (reader->read(&piece) && !piece.records.empty()) {
+      for (const Record& record : piece.records) {
+        copy(record.raw);
+        if (record.frame.data() == nullptr) continue;
+        out.push_back(fmt::format(
+            "{} {} {}/{} {}", record.time_ns, record.link_type, record.frame.size(),
+            record.original,
+            std::string(reinterpret_cast<const char*>(record.frame.data()), record.frame.size())));
       }
-      if (!*record) break;
-      copy((*record)->raw);
-      const auto frame = (*record)->frame;
-      if (frame.data() == nullptr) continue;
-      out.push_back(
-          fmt::format("{} {} {}/{} {}", (*record)->time_ns, (*record)->link_type, frame.size(),
-                      (*record)->original,
-                      std::string(reinterpret_cast<const char*>(frame.data()), frame.size())));
+      EXPECT_EQ(piece.end, copied_.size());
     }
-    for (auto rest = reader->remainder(); rest && !rest->empty(); rest = reader->remainder())
-      copy(*rest);
+    if (reader->damage()) out.push_back(reader->damage()->message);
     return out;
   }
   void copy(std::span<const std::byte> bytes) {
@@ -205,36 +201,53 @@ TEST_F(CaptureTest, TimesCountInTheUnitsOfTheirInterface) {
             (std::vector<std::string>{"5000001000 1 1/1 x"}));
 }
 
-TEST_F(CaptureTest, BeforeEachReadAllThatWasHandedOutIsStillThere) {
+TEST_F(CaptureTest, APieceStaysAsItIsWhenTheNextIsRead) {
   FileBuilder file(false);
   file.pcap_header(0xa1b2c3d4, 1);
-  for (uint32_t i = 0; i < 20'000; ++i) {
+  for (uint32_t i = 0; i < 2'000; ++i) {
     file.pcap_record(i, 0, std::string(i % 1500, static_cast<char>(i)), 1500);
   }
   auto reader = open(file.bytes());
   ASSERT_TRUE(reader);
-  std::vector<std::span<const std::byte>> records;
-  size_t reads = 0;
-  reader->before_read([&]() -> Result<void> {
-    for (const auto& record : std::exchange(records, {})) copy(record);
-    ++reads;
-    return {};
-  });
-  for (auto record = reader->next(); record && *record; record = reader->next()) {
-    records.push_back((*record)->raw);
+  std::vector<CapturePiece> pieces;
+  do {
+    ASSERT_TRUE(reader->read(&pieces.emplace_back()));
+  } while (!pieces.back().records.empty());
+  EXPECT_GT(pieces.size(), 5u);
+  for (const CapturePiece& piece : pieces) {
+    for (const Record& record : piece.records) copy(record.raw);
   }
   EXPECT_EQ(copied_, file.bytes());
-  EXPECT_GT(reads, 2u);
 }
 
-TEST_F(CaptureTest, AnErrorBeforeAReadEndsTheReading) {
-  auto reader = open(FileBuilder(false).pcap_header(0xa1b2c3d4, 1).bytes());
+TEST_F(CaptureTest, WhatAPipeHasBroughtWaitsForNoMore) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const auto send = [&](const std::string& bytes) {
+    ASSERT_EQ(write(ends[1], bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  };
+  const std::string header = FileBuilder(false).pcap_header(0xa1b2c3d4, 1).bytes();
+  const std::string packet = FileBuilder(false).pcap_record(1, 2, "abc", 3).bytes();
+  send(header);
+  auto reader = CaptureReader::open(fmt::format("/proc/self/fd/{}", ends[0]));
   ASSERT_TRUE(reader);
-  reader->before_read([]() -> Result<void> { return fail(ErrorCode::kIo, "the disk is full"); });
-  ASSERT_TRUE(reader->next());  // the file's header is there already
-  const auto record = reader->next();
-  ASSERT_FALSE(record);
-  EXPECT_EQ(record.error().message, "the disk is full");
+  CapturePiece piece;
+  ASSERT_TRUE(reader->read(&piece));
+  EXPECT_EQ(piece.end, header.size());
+  send(packet + packet + packet.substr(0, 7));
+  ASSERT_TRUE(reader->read(&piece));
+  EXPECT_EQ(piece.records.size(), 2u);
+
+  // The third packet is not whole, and the wait for the rest of it can be ended.
+  int end[2];
+  ASSERT_EQ(pipe(end), 0);
+  reader->end_on(end[0]);
+  ASSERT_EQ(write(end[1], "x", 1), 1);
+  ASSERT_TRUE(reader->read(&piece));
+  EXPECT_EQ(piece.end, header.size() + 2 * packet.size() + 7);
+  ASSERT_TRUE(reader->read(&piece));
+  EXPECT_TRUE(piece.records.empty());
+  for (const int fd : {ends[0], ends[1], end[0], end[1]}) close(fd);
 }
 
 TEST_F(CaptureTest, PiecesOfAnySizeAreWrittenInOrder) {
@@ -272,12 +285,12 @@ TEST_F(CaptureTest, AChangedFrameIsWrittenInItsPlace) {
   ASSERT_TRUE(reader);
   auto writer = CaptureWriter::open(path("out"));
   ASSERT_TRUE(writer);
-  while (true) {
-    const auto record = reader->next();
-    ASSERT_TRUE(record);
-    if (!*record) break;
-    if (!(*record)->frame.empty()) (*record)->frame[1] = std::byte{'X'};
-    ASSERT_TRUE(writer->append((*record)->raw));
+  CapturePiece piece;
+  while (reader->read(&piece) && !piece.records.empty()) {
+    for (const Record& record : piece.records) {
+      if (!record.frame.empty()) record.frame[1] = std::byte{'X'};
+      ASSERT_TRUE(writer->append(record.raw));
+    }
   }
   ASSERT_TRUE(writer->close());
   EXPECT_EQ(read(FileBuilder(false).pcap_header(0xa1b2c3d4, 1).pcap_record(1, 2, "aXc", 3).bytes()),

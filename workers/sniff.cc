@@ -56,19 +56,21 @@ std::string text_of(const Record& record, uint64_t number) {
 Result<void> sniff_capture(const SniffFlags& flags) {
   auto reader = CaptureReader::open(flags.input);
   if (!reader) return std::unexpected(reader.error());
-  // Where packets come through a pipe, they are shown before the wait for more.
-  if (!reader->size()) reader->before_read(flush_out);
-  for (uint64_t shown = 0; flags.wants(shown);) {
-    const auto record = reader->next();
-    if (!record) {
-      flush_out();
-      return std::unexpected(record.error());
+  CapturePiece piece;
+  Result<void> done;
+  for (uint64_t shown = 0; done && flags.wants(shown) && !reader->damage();) {
+    done = reader->read(&piece);
+    if (!done || piece.records.empty()) break;
+    for (const Record& record : piece.records) {
+      if (record.frame.data() == nullptr || !flags.wants(shown)) continue;
+      if (auto printed = print_out(text_of(record, ++shown)); !printed) return printed;
     }
-    if (!*record) break;
-    if ((*record)->frame.data() == nullptr) continue;
-    if (auto printed = print_out(text_of(**record, ++shown)); !printed) return printed;
+    // What a pipe brought is shown before the wait for more.
+    if (!reader->size()) done = flush_out();
   }
-  return flush_out();
+  const auto flushed = flush_out();
+  if (!done) return done;
+  return reader->damage() ? std::unexpected(*reader->damage()) : flushed;
 }
 
 Result<QueueSocket> open_queue(uint16_t queue) {

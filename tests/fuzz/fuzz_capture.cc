@@ -25,21 +25,20 @@ size_t read_all(CaptureReader& reader, const uint8_t* data, size_t size) {
     check(bytes.size() <= size - at && std::memcmp(bytes.data(), data + at, bytes.size()) == 0);
     at += bytes.size();
   };
-  for (;;) {
-    auto record = reader.next();
-    if (!record || !*record) break;
-    take((*record)->raw);
-    const auto frame = (*record)->frame;
-    if (frame.empty()) continue;
-    check(frame.data() >= (*record)->raw.data() &&
-          frame.data() + frame.size() <= (*record)->raw.data() + (*record)->raw.size());
-    const auto network = fettle::network_layer((*record)->link_type, frame);
-    if (network) {
-      check(!network->empty() && network->data() + network->size() == frame.data() + frame.size());
+  fettle::CapturePiece piece;
+  while (reader.read(&piece) && !piece.records.empty()) {
+    for (const fettle::Record& record : piece.records) {
+      take(record.raw);
+      if (record.frame.empty()) continue;
+      check(record.frame.data() >= record.raw.data() &&
+            record.frame.data() + record.frame.size() <= record.raw.data() + record.raw.size());
+      const auto network = fettle::network_layer(record.link_type, record.frame);
+      if (!network) continue;
+      check(!network->empty() &&
+            network->data() + network->size() == record.frame.data() + record.frame.size());
     }
+    check(piece.end == at);
   }
-  for (auto rest = reader.remainder(); rest && !rest->empty(); rest = reader.remainder())
-    take(*rest);
   return at;
 }
 

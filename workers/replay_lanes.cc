@@ -1,0 +1,70 @@
+#include "workers/replay_lanes.h"
+
+#include <algorithm>
+
+#include "core/describe.h"
+#include "core/flow_hash.h"
+#include "core/link_layer.h"
+
+namespace fettle {
+namespace {
+
+// Rules' counters of two lanes lie on no common cache line.
+constexpr size_t kApart = 64 / sizeof(RuleCounters);
+
+Metadata metadata_of(const Metadata& common, const Packet& packet) {
+  Metadata metadata = common;
+  metadata.family = packet.family;
+  return metadata;
+}
+
+}  // namespace
+
+void ReplayChunk::deal(const Program& program, const Metadata& metadata, size_t lane_count) {
+  packets = not_ip = 0;
+  items.clear();
+  log.clear();
+  lanes.resize(lane_count);
+  for (auto& lane : lanes) lane.clear();
+  for (uint32_t i = 0; i < piece.records.size(); ++i) {
+    const Record& record = piece.records[i];
+    if (record.frame.data() == nullptr) continue;
+    ++packets;
+    const auto network = network_layer(record.link_type, record.frame);
+    if (!network) {
+      ++not_ip;
+      continue;
+    }
+    const Packet packet = parse(*network);
+    const size_t lane = lane_count == 1 ? 0 : flow_hash(packet) % lane_count;
+    lanes[lane].push_back(static_cast<uint32_t>(items.size()));
+    const uint32_t looked = program.look(packet, metadata_of(metadata, packet));
+    items.push_back({.packet = packet, .looked = looked, .record = i, .number = packets});
+  }
+}
+
+void ReplayChunk::sort_log() { std::ranges::stable_sort(log, {}, &LogLine::number); }
+
+ReplayLane::ReplayLane(const Program& program, const Metadata& metadata, size_t index)
+    : program_(program), metadata_(metadata), index_(index) {
+  rules_.reserve(program.rule_names().size() + kApart);
+  rules_.resize(program.rule_names().size());
+  state_ = {.counters = &counters_, .rules = rules_, .log = this};
+}
+
+void ReplayLane::run(ReplayChunk& chunk) {
+  chunk_ = &chunk;
+  for (const uint32_t place : chunk.lanes[index_]) {
+    ReplayChunk::Item& item = chunk.items[place];
+    number_ = item.number;
+    Metadata metadata = metadata_of(metadata_, item.packet);
+    const Outcome outcome = program_.apply(item.packet, metadata, state_, item.looked);
+    if (outcome.verdict == Verdict::kDrop) chunk.piece.records[item.record].raw = {};
+  }
+}
+
+void ReplayLane::log(uint32_t rule, const Packet& packet, const Metadata&) noexcept {
+  chunk_->log.push_back({.number = number_, .rule = rule, .text = one_line(packet)});
+}
+
+}  // namespace fettle

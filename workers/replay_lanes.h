@@ -1,0 +1,69 @@
+// How a replay's packets are dealt out to lanes, each of which runs the rules over its own. All
+// packets of a flow are in one lane and keep their order, so that what the rules remember of a flow
+// is the lane's alone.
+//
+// A chunk belongs to one thread at a time, and so does a lane.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/capture.h"
+#include "core/packet.h"
+#include "rules/program.h"
+
+namespace fettle {
+
+struct ReplayChunk {
+  struct Item {
+    Packet packet;
+    uint32_t looked;  // what Program::look() said
+    uint32_t record;  // in piece.records
+    uint32_t number;  // among the chunk's packets, from 1
+  };
+  struct LogLine {
+    uint32_t number;  // as in Item
+    uint32_t rule;
+    std::string text;
+  };
+
+  CapturePiece piece;  // the raw bytes of a dropped packet's record are none
+  uint32_t packets = 0;
+  uint32_t not_ip = 0;
+  std::vector<Item> items;
+  std::vector<std::vector<uint32_t>> lanes;  // places in `items`
+  std::vector<LogLine> log;
+
+  // Deals the packets of `piece` to so many lanes.
+  void deal(const Program& program, const Metadata& metadata, size_t lane_count);
+  // Brings the log's lines back into the order of the packets.
+  void sort_log();
+};
+
+class ReplayLane final : LogSink {
+ public:
+  ReplayLane(const Program& program, const Metadata& metadata, size_t index);
+  ReplayLane(const ReplayLane&) = delete;
+  ReplayLane& operator=(const ReplayLane&) = delete;
+
+  // Runs the rules over this lane's packets of a chunk. Chunks have to come in their order.
+  void run(ReplayChunk& chunk);
+
+  const ProgramCounters& counters() const { return counters_; }
+  const std::vector<RuleCounters>& rules() const { return rules_; }
+
+ private:
+  void log(uint32_t rule, const Packet& packet, const Metadata&) noexcept override;
+
+  const Program& program_;
+  const Metadata& metadata_;
+  size_t index_;
+  ReplayChunk* chunk_ = nullptr;  // in hand, with the number of the packet
+  uint32_t number_ = 0;
+  ProgramState state_;
+  std::vector<RuleCounters> rules_;
+  alignas(64) ProgramCounters counters_;
+};
+
+}  // namespace fettle
