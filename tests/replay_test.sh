@@ -72,20 +72,34 @@ expect "sniff on a full disk" 74 'cannot write standard output: No space' sh -c 
 
 # Live: what came goes on although the input is still open, and a signal ends the wait.
 mkfifo live
-"$fettle" replay --quiet --rules "$rules" - - <live >went-on &
-replay_pid=$!
-exec 9<>live
-cat "$capture" >&9
-for _ in $(seq 50); do cmp -s "$mended" went-on && break; sleep 0.1; done
-same "packets of a pipe that is open go on" "$mended" went-on
-exec 9>&-
-wait $replay_pid || fail "a pipe that was closed: exit status $?"
+soon() { for _ in $(seq 50); do "$@" 2>/dev/null && return; sleep 0.1; done; return 1; }
+for threads in 1 2 7; do
+  "$fettle" replay --quiet --threads $threads --rules "$rules" - - <live >went-on &
+  replay_pid=$!
+  exec 9<>live
+  cat "$capture" >&9
+  soon cmp -s "$mended" went-on
+  same "packets of a pipe that is open go on, --threads $threads" "$mended" went-on
+  exec 9>&-
+  wait $replay_pid || fail "a pipe that was closed, --threads $threads: exit status $?"
+  # Who cannot write any more does not wait for what never comes.
+  rm -f gone status
+  exec 9<>live
+  { "$fettle" replay --quiet --threads $threads --rules "$rules" - - <live 2>said; echo $? >status; } |
+    { head -c 24 >start.pcap; exec <&-; : >gone; } &
+  head -c 24 "$capture" >&9
+  soon test -e gone
+  tail -c +25 "$capture" >&9
+  soon grep -q '^74$' status && grep -q 'standard output: Broken pipe' said ||
+    fail "a reader that goes away from a pipe that is open, --threads $threads"
+  exec 9>&-
+  wait
+done
 "$fettle" sniff - <live >seen &
 sniff_pid=$!
 exec 9<>live
 cat "$capture" >&9
-for _ in $(seq 50); do grep -q '^packet 3,' seen && break; sleep 0.1; done
-grep -q '^packet 3,' seen || fail "sniff holds back what a pipe brought"
+soon grep -q '^packet 3,' seen || fail "sniff holds back what a pipe brought"
 kill -TERM $sniff_pid
 for _ in $(seq 50); do kill -0 $sniff_pid 2>/dev/null || break; sleep 0.1; done
 kill -0 $sniff_pid 2>/dev/null && { fail "sniff does not end at SIGTERM"; kill -KILL $sniff_pid; }
@@ -94,6 +108,70 @@ exec 9>&-
 head -c 90 "$capture" >cut.pcap
 expect "a cut capture" 65 'damaged at byte 24: found 66 bytes of a record' "$fettle" replay --rules "$rules" cut.pcap o
 same "a cut capture is passed on" cut.pcap o
+
+# Threads change nothing: neither bytes nor order, counts, log or messages.
+for threads in 0 65 -1 many; do
+  expect "--threads $threads" 64 "threads.*$threads" "$fettle" replay --threads $threads --rules "$rules" "$capture" o
+done
+cat >busy.toml <<'EOF'
+[[rule]]
+name = "logged"
+match = { ttl = 3 }
+steps = ["log", { set = { ttl = 9, dscp = 5 } }, { write = "ff", at = 65000 }]
+[[rule]]
+name = "dropped"
+match = { src = "10.9.0.0/16", bytes = { at = 3, hex = "00", mask = "07" } }
+steps = ["drop"]
+[[rule]]
+name = "written"
+match = { protocol = "udp" }
+steps = [{ write = "0a0b0c", at = 5 }, { set = { dst = "192.0.2.77" } }]
+EOF
+python3 - >busy.pcap <<'EOF'
+import struct, sys
+write = sys.stdout.buffer.write
+write(struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
+for i in range(20000):
+    payload = struct.pack("!I", i) + b"fettle" * (i % 200)
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), i & 0xffff, 0, 3 if i % 50 == 0 else 64, 17, 0,
+                     bytes([10, 9, i % 3, i * 7 % 251]), bytes([192, 0, 2, 1]))
+    write(struct.pack("<IIII", i, 0, 28 + len(payload), 28 + len(payload)) + ip)
+    write(struct.pack("!HHHH", 4000 + i % 5, 53, 8 + len(payload), 0) + payload)
+    if i % 1000 == 999:
+        write(struct.pack("<IIII", i, 0, 4, 4) + b"\0not")
+EOF
+head -c 9000001 busy.pcap >busy-cut.pcap
+for input in busy busy-cut; do
+  for threads in 1 2 7 64; do
+    "$fettle" replay --json --threads $threads --rules busy.toml $input.pcap $input.$threads 2>$input.said.$threads >$input.json
+    echo "exit status $?" >>$input.said.$threads
+    grep -v second $input.json >$input.json.$threads
+    for what in "" .said .json; do
+      same "--threads $threads" $input$what.1 $input$what.$threads
+    done
+  done
+done
+[ "$(grep -c 'rule "logged"' busy.said.1)" = 400 ] || fail "a log line for each packet that is to be logged"
+grep -q '"dropped": 2500,' busy.json.1 || fail "what is to be dropped is dropped"
+grep -q "damaged at byte" busy-cut.said.1 && grep -q "^exit status 65" busy-cut.said.1 || fail "a cut capture is an error"
+for threads in 1 2 7; do
+  expect "a full disk, --threads $threads" 74 'cannot write /dev/full: No space left' \
+    "$fettle" replay --quiet --threads $threads --rules "$rules" busy.pcap /dev/full
+done
+
+# Memory does not grow with the capture. Sanitizers keep freed memory for a while: what is asked is half of what
+# the larger capture has more.
+{ head -c 24 busy.pcap; for _ in $(seq 6); do tail -c +25 busy.pcap; done; } >large.pcap
+peak() {  # KiB
+  python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$fettle" replay --quiet --rules "$rules" "$@" o
+}
+for threads in 1 2 7; do
+  small=$(peak --threads $threads busy.pcap) large=$(peak --threads $threads large.pcap)
+  [ "$large" -lt $((small + 32768)) ] ||
+    fail "memory, --threads $threads: $small KiB for $(stat -c %s busy.pcap) bytes, $large KiB for six times as many"
+done
 
 printf '[[rule]]\nmatch = { hook = "forward", in = "lan+", out = "wan0", mark = 5 }\nsteps = ["drop"]\n' >meta.toml
 expect "metadata of the command line" 0 'dropped +3' "$fettle" replay --rules meta.toml --hook forward --in lan7 \
