@@ -29,7 +29,7 @@ class Arrivals {
     constexpr size_t kIp = 14, kStamp = kIp + 28;
     if (frame.size() < kStamp + kStampSize) return;
     const std::byte* stamp = frame.data() + kStamp;
-    count(load_be32(stamp + kSequenceAt) / options_.sample);
+    count(load_be32(stamp + kSequenceAt) / options_.sample, load_be16(frame.data() + kIp + 20));
     if (load<uint32_t>(stamp + kAddressAt) != load<uint32_t>(frame.data() + kIp + 12)) ++changed_;
     if (options_.checksums && !unfinished) judge(frame.subspan(kIp));
     if (received_ == 1) first_ns_ = time_ns;
@@ -57,16 +57,14 @@ class Arrivals {
   }
 
  private:
-  void count(uint32_t number) {
+  // The order is that of each flow, which the source port names: queues overtake each other.
+  void count(uint32_t number, uint16_t port) {
     ++received_;
     if (number >= seen_.size()) seen_.resize(std::max<size_t>(seen_.size() * 2, number + 1024));
     if (seen_[number]) ++duplicates_;
     seen_[number] = true;
-    if (received_ > 1 && static_cast<int32_t>(number - newest_) < 0) {
-      ++reordered_;
-    } else {
-      newest_ = number;
-    }
+    if (number < newest_[port]) ++reordered_;
+    newest_[port] = std::max(newest_[port], number);
   }
 
   void judge(std::span<std::byte> ip) {
@@ -109,7 +107,7 @@ class Arrivals {
   std::vector<bool> seen_;
   std::vector<int64_t> latencies_, times_;
   uint64_t received_ = 0, duplicates_ = 0, reordered_ = 0, changed_ = 0, bad_ = 0;
-  uint32_t newest_ = 0;
+  std::vector<uint32_t> newest_ = std::vector<uint32_t>(65536);
   int64_t first_ns_ = 0, last_ns_ = 0;
 };
 

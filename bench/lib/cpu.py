@@ -90,7 +90,7 @@ def busy():
 
 def between(begin, end, packets, own):
     """Per packet, and how much others took. own: nanoseconds of the sender and the like."""
-    each = 1 / max(packets, 1)
+    each = 1 / packets if packets else 0
     run = end.run - begin.run
     ticks = (end.user - begin.user) + (end.system - begin.system)
     user = run * (end.user - begin.user) / ticks if ticks else 0

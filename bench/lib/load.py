@@ -11,18 +11,25 @@ WARM = 0.5  # seconds at the beginning of a load that are not measured
 
 
 class Load:
-    """What the sender is told. sample: 0 for no sink, else it looks at each so many-th packet."""
+    """UDP: what the sender is told. sample: 0 for no sink, else it looks at each so many-th packet."""
 
-    def __init__(self, size="64", seconds=3.0, flows=16, sources=1, sample=0, timeline=0, checksums=False, **pace):
+    protocol = "udp"
+
+    def __init__(self, size="64", seconds=3.0, flows=16, sources=1, sample=0, timeline=0, checksums=False, pinned=True,
+                 **pace):
         self.size, self.seconds, self.flows, self.sources = str(size), seconds, flows, sources
-        self.sample, self.timeline, self.checksums = sample, timeline, checksums
+        self.sample, self.timeline, self.checksums, self.pinned = sample, timeline, checksums, pinned
         self.pace = pace  # pps, mbps, burst, super, train, every, profile, sleep
+
+    def measure(self, stand, running):
+        return stand.measure_udp(running, self)
 
     def sender(self, build, cpu_number):
         words = [f"{build}/bench/packet_sender", "--interface", "v1a", "--to", network.ROUTER_MAC,
                  "--source", network.SOURCE, "--destination", network.SINK, "--size", self.size,
-                 "--flows", str(self.flows), "--sources", str(self.sources), "--cpu", str(cpu_number),
-                 "--seconds", str(self.seconds + WARM)]
+                 "--flows", str(self.flows), "--sources", str(self.sources), "--seconds", str(self.seconds + WARM)]
+        if self.pinned:
+            words += ["--cpu", str(cpu_number)]
         for key, value in self.pace.items():
             words += [f"--{key}"] if value is True else [f"--{key}", str(value)]
         return words
@@ -44,15 +51,14 @@ class Stand:
         self.kernel = cpu.Kernel()
 
     def run(self, consumer, load, cpus=None):
-        rule = ("-p", "udp", "-j", "NFQUEUE", *(("--queue-num", "0") if consumer.queues < 2 else
-                                               ("--queue-balance", f"0:{consumer.queues - 1}")))
+        numbers = ("--queue-num", "0") if consumer.queues < 2 else ("--queue-balance", f"0:{consumer.queues - 1}")
         with Running(self.net, consumer, cpus or str(self.consumer_cpu)) as running:
             if consumer.command is None:
-                return self._measure(running, load)
-            with self.net.queued(*rule):
-                return self._measure(running, load)
+                return load.measure(self, running)
+            with self.net.queued("-p", load.protocol, "-j", "NFQUEUE", *numbers):
+                return load.measure(self, running)
 
-    def _measure(self, running, load):
+    def measure_udp(self, running, load):
         sink = self._start_sink(load)
         try:
             quiet = cpu.wait_for_quiet(self.quiet)

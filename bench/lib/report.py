@@ -38,13 +38,13 @@ def summary(runs):
     return out
 
 
-HEAD = ("consumer", "kpps", "user", "system", "kworker", "ns/packet", "p50 us", "p99 us", "p99.9 us", "lost")
+HEAD = ("consumer", "Gbit/s", "kpps", "user", "system", "kworker", "ns/packet", "p50 us", "p99 us", "p99.9 us", "lost")
 
 
 def part_cells(name, s):
     def time(value):
         return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-    return (name, f"{s['pps'] / 1e3:.0f}", f"{s['user_ns']:.0f}", f"{s['system_ns']:.0f}", f"{s['kworker_ns']:.0f}",
+    return (name, f"{s['gbps']:.2f}" if s["gbps"] else "-", f"{s['pps'] / 1e3:.0f}", f"{s['user_ns']:.0f}", f"{s['system_ns']:.0f}", f"{s['kworker_ns']:.0f}",
             f"{s['cpu_ns']:.0f}", time(s["p50"]), time(s["p99"]), time(s["p99.9"]), f"{s['lost']:.0f}")
 
 
@@ -78,7 +78,7 @@ def show_row(row):
     if row.get("note"):
         out.append(f"  ({row['note']})")
     cells = [HEAD] + [part_cells(p["name"], p["summary"]) for p in row["parts"]]
-    keep = [i for i in range(len(HEAD)) if i < 6 or any(c[i] not in ("-", "0") for c in cells[1:])]
+    keep = [i for i in range(len(HEAD)) if 1 < i < 7 or i == 0 or any(c[i] not in ("-", "0") for c in cells[1:])]
     out += ["  " + line for line in aligned([[c[i] for i in keep] for c in cells])]
     return out + ["  " + claim_line(claim) for claim in row["claims"]]
 

@@ -11,6 +11,7 @@ import dataclasses
 import statistics
 
 from .load import Load
+from .tcp import TcpLoad
 
 
 @dataclasses.dataclass
@@ -183,7 +184,7 @@ def recovery_row():
 
 def gigabit_row():
     def parts(context):
-        load = Load("imix", context.options.seconds, sources=1024, flows=1024, sample=8, mbps=1000, super=16, burst=128, sleep=True)
+        load = Load("imix", context.options.seconds, sources=1024, flows=1024, sample=8, mbps=1000, super=16, burst=128, sleep=True, pinned=False)
         cpus = f"{context.options.cpu},{context.options.sender_cpu}"
         return [Part("subject", context.shop.fettle("change", "--no-gso", queues=2, cpus=cpus), load, cpus)]
     return Row("gigabit", "1 Gbit/s of IMIX, all changed, two queues on two CPUs, fail-closed", parts,
@@ -192,9 +193,23 @@ def gigabit_row():
                 Claim("packets unchanged", unchanged, 0)])
 
 
-def threads_row(name, title, rules, target):
+def tcp_row():
     def parts(context):
-        load = flood(context, "64")
+        load = TcpLoad(context.options.seconds, 46)
+        return [Part("plain", context.shop.none(), load), Part("limit", context.shop.bare("dscp"), load),
+                Part("subject", context.shop.fettle("dscp"), load)]
+    return Row("tcp", "one TCP stream with GSO, the DSCP of every super-packet changed", parts,
+               [Claim("Gbit/s, to the bare loop's that does the same", ratio("gbps"), 0.95, at_most=False),
+                Claim("Gbit/s", own("gbps")),
+                Claim("share of the bytes that left with the DSCP", own("marked_share"), 0.99, at_most=False),
+                Claim("bytes per queued packet, acknowledgements among them", own("bytes_per_packet"))])
+
+
+def threads_row(name, title, rules, target, pps=None):
+    """pps: a pace that leaves the second thread its CPU; a light set takes all that the sender can give."""
+    def parts(context):
+        load = Load("64", context.options.seconds, pps=pps, super=16, burst=128, sleep=True, pinned=False) if pps \
+            else flood(context, "64")
         cpus = f"{context.options.cpu},{context.options.sender_cpu}"
 
         def fettle(threads):
@@ -219,7 +234,7 @@ ROWS = [
                 lambda c: c.shop.fettle("change"), (("p50", 1.1), ("p99", 1.2))),
     latency_row("busy-poll", "the same, polling", lambda c: c.shop.bare("accept", "--poll", name="bare loop, polling"),
                 lambda c: c.shop.fettle("accept", "--busy-poll"), (("p50", 1.3),), lacks("--busy-poll")),
-    burst_row(), overload_row(), recovery_row(), gigabit_row(),
-    threads_row("threads-heavy", "a heavy rule set, one thread and two", "heavy", 1.6),
+    tcp_row(), burst_row(), overload_row(), recovery_row(), gigabit_row(),
+    threads_row("threads-heavy", "a heavy rule set, one thread and two", "heavy", 1.6, 200_000),
     threads_row("threads-light", "a light rule set, one thread and two", "change", 0.95),
 ]
