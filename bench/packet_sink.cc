@@ -22,6 +22,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/arrivals.h"
+#include "bench/matched.h"
 
 namespace {
 
@@ -40,6 +41,7 @@ struct Options {
   unsigned ring = 64;
   double skip = 0, timeline = 0;
   bool checksums = false;
+  std::string match;
   int cpu = -1;
 };
 
@@ -61,6 +63,13 @@ bool set_filter(int fd, uint32_t sample, uint32_t snap) {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
+// All packets' headers.
+bool set_snap(int fd) {
+  sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 64)};
+  const sock_fprog program{.len = std::size(code), .filter = code};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
 class Ring {
  public:
   // False: errno says why.
@@ -76,10 +85,12 @@ class Ring {
     blocks_ = options.ring;
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(ETH_P_IP);
+    address.sll_protocol = htons(options.match.empty() ? ETH_P_IP : ETH_P_ALL);
     address.sll_ifindex = static_cast<int>(if_nametoindex(options.interface.c_str()));
     if (fd_ < 0 || address.sll_ifindex == 0 ||
-        !set_filter(fd_, options.sample, options.checksums ? 2048 : kHeaderBytes) ||
+        !(options.match.empty()
+              ? set_filter(fd_, options.sample, options.checksums ? 2048 : kHeaderBytes)
+              : set_snap(fd_)) ||
         setsockopt(fd_, SOL_PACKET, PACKET_VERSION, &version, sizeof version) != 0 ||
         setsockopt(fd_, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0) {
       return false;
@@ -139,10 +150,11 @@ int run(const Options& options) {
                      .skip_ns = static_cast<int64_t>(options.skip * 1e9),
                      .bucket_ns = static_cast<int64_t>(options.timeline * 1e6),
                      .checksums = options.checksums});
+  Matched matched;
   const auto take = [&](const tpacket3_hdr& header, std::span<std::byte> frame) {
     const int64_t time = int64_t{header.tp_sec} * 1'000'000'000 + header.tp_nsec;
-    const bool unfinished = header.tp_status & TP_STATUS_CSUMNOTREADY;
-    arrivals.add(time, frame, unfinished);
+    if (!options.match.empty()) return matched.add(time, frame);
+    arrivals.add(time, frame, header.tp_status & TP_STATUS_CSUMNOTREADY);
   };
   std::puts("ready");
   std::fflush(stdout);
@@ -152,7 +164,12 @@ int run(const Options& options) {
   }
   usleep(2 * kRetireMilliseconds * 1000);  // until the kernel has closed the last block
   ring.drain(take);
-  arrivals.print(ring.dropped());
+  if (options.match.empty()) {
+    arrivals.print(ring.dropped());
+  } else if (!matched.print(options.match, ring.dropped())) {
+    std::fprintf(stderr, "packet_sink: %s: %s\n", options.match.c_str(), std::strerror(errno));
+    return EX_NOINPUT;
+  }
   return EX_OK;
 }
 
@@ -179,6 +196,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();
   app.add_flag("--checksums", options.checksums, "Verify the checksums of what is looked at");
+  app.add_option("--match", options.match,
+                 "capture_sender's packets instead, by the file of its --times, read at the end");
   app.add_option("--cpu", options.cpu, "CPU to run on (default: any)");
   CLI11_PARSE(app, argc, argv);
   if (options.cpu >= 0) {

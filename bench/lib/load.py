@@ -134,7 +134,7 @@ def _result(sent, seen, moments, quiet, consumer):
     result = {"consumer": consumer.name, "pps": packets / seconds,
               "mbps": (end.bytes - begin.bytes - 14 * packets) * 8 / seconds / 1e6,
               "sent": sent["sent"], "sent_pps": sent["sent"] / max(sent["seconds"], 1e-9), "delivered": delivered,
-              "lost": sent["sent"] - delivered, "late": sent["late"], "queue_full": last.full - first.full,
+              "lost": sent["sent"] - delivered, "late": sent.get("late", 0), "queue_full": last.full - first.full,
               "socket_full": last.socket - first.socket, "quiet": quiet, "phases": sent["phases"]}
     result.update(cpu.between(begin.usage, end.usage, packets, end.own - begin.own))
     if seen:

@@ -34,6 +34,7 @@ class Network:
     def __init__(self):
         self.names = {k: f"fettle-bench-{os.getpid()}-{k}" for k in ("source", "router", "sink")}
         self._files = {}
+        self.ipv6 = False
 
     def __enter__(self):
         try:
@@ -80,6 +81,26 @@ class Network:
                                  ("devices", "sink", "dev")):
             self._files[key] = self._open(where, path)
 
+    def carry_everything(self):
+        """Whatever address a packet has, IPv6 too, it goes from source to sink and ends there."""
+        for device, where, _, _ in ENDS:
+            sh("ip", "-n", self.names[where], "link", "set", device, "mtu", "65535")
+        sh("ip", "-n", self.names["router"], "route", "add", "default", "via", SINK, "dev", "v2a")
+        self.sh("sink", "iptables", "-t", "raw", "-A", "PREROUTING", "-j", "DROP")
+        try:
+            self.sh("sink", "ip6tables", "-t", "raw", "-A", "PREROUTING", "-j", "DROP")
+            for device in ("v1b", "v2a"):
+                self.sh("router", "sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=0",
+                        f"net.ipv6.conf.{device}.accept_ra=0", f"net.ipv6.conf.{device}.accept_dad=0")
+            self.sh("router", "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+            router = ("ip", "-n", self.names["router"], "-6")
+            sh(*router, "addr", "add", "fd77:2::1/64", "dev", "v2a", "nodad")
+            sh(*router, "neigh", "replace", "fd77:2::2", "lladdr", ENDS[3][3], "dev", "v2a", "nud", "permanent")
+            sh(*router, "route", "add", "default", "via", "fd77:2::2", "dev", "v2a")
+            self.ipv6 = True
+        except RuntimeError:  # a kernel without IPv6: its packets are lost, and counted as such
+            self.ipv6 = False
+
     def _open(self, where, path):
         """A descriptor of the namespace's /proc/net file; it goes on reading from there."""
         result = []
@@ -106,11 +127,14 @@ class Network:
     @contextlib.contextmanager
     def queued(self, *rule):
         """With an iptables rule in the router's mangle FORWARD, e.g. "-p udp -j NFQUEUE --queue-num 0"."""
-        self.sh("router", "iptables", "-t", "mangle", "-A", "FORWARD", *rule)
+        tools = ("iptables", "ip6tables") if self.ipv6 else ("iptables",)
         try:
+            for tool in tools:
+                self.sh("router", tool, "-t", "mangle", "-A", "FORWARD", *rule)
             yield
         finally:
-            self.sh("router", "iptables", "-t", "mangle", "-F", "FORWARD", check=False)
+            for tool in tools:
+                self.sh("router", tool, "-t", "mangle", "-F", "FORWARD", check=False)
 
     def queues(self):
         """A row of numbers for each bound queue: see Queue."""

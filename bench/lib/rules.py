@@ -70,6 +70,7 @@ class RuleFiles:
             "change": lambda folder: keep_alive(9, 0, folder, "change"),
             "change-10k": lambda folder: keep_alive(9999, 1_000_000, folder, "change-10k"),
             "dscp": lambda folder: DSCP,
+            "dscp-all": lambda folder: DSCP.replace('{ protocol = "tcp" }', "{}"),
             "heavy": lambda folder: heavy(400)}
 
     def __init__(self, folder):

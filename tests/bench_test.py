@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""The benchmarks run and report; how fast they are is no matter here.
+
+    bench_test.py BUILD-FOLDER
+
+Every micro-benchmark for an instant, bench/replay from file to file, and, as root where namespaces and queues
+can be had, some rows of bench/live and bench/replay, for a second each.
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+from lib import network  # noqa: E402
+
+BUILD = os.path.abspath(sys.argv[1])
+RUN_FIELDS = ("pps", "user_ns", "system_ns", "kworker_ns", "cpu_ns", "lost", "sent", "others", "stolen")
+
+
+def run(*words):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def micro():
+    programs = sorted(f"{BUILD}/bench/{os.path.basename(source)[:-3]}" for source in glob.glob(f"{ROOT}/bench/*_bench.cc"))
+    assert programs, "no micro-benchmark in bench/"
+    for program in programs:
+        words = (program, "--benchmark_min_time=0.001", "--benchmark_format=json")
+        found = json.loads(run(*words))["benchmarks"]
+        assert found, f"{program} has no benchmark"
+        broken = [b["name"] for b in found if b.get("error_occurred") or not b["cpu_time"] > 0]
+        assert not broken, f"{program}: {broken}"
+        print(f"{os.path.basename(program)}: {len(found)} benchmarks")
+
+
+def check_machine(result):
+    assert {"kernel", "cpu", "date", "commit"} <= result["machine"].keys(), result["machine"]
+
+
+def live(folder):
+    out = f"{folder}/live.json"
+    rows = ("right", "accept-64", "latency", "tcp", "recovery")
+    run(f"{ROOT}/bench/live", "--build", BUILD, "--reps", "1", "--seconds", "0.4", "--tries", "1", "--quiet", "0",
+        "--json", out, *rows)
+    with open(out) as f:
+        result = json.load(f)
+    check_machine(result)
+    assert [row["name"] for row in result["rows"]] == list(sorted(rows, key=[r["name"] for r in result["rows"]].index))
+    for row in result["rows"]:
+        assert row["claims"] and row["parts"], row["name"]
+        for part in row["parts"]:
+            for one in part["runs"]:
+                missing = [k for k in RUN_FIELDS if k not in one]
+                assert not missing, f"{row['name']}, {part['name']}: no {missing}"
+                assert one["pps"] > 0 or part["role"] == "plain", f"{row['name']}, {part['name']}: nothing arrived"
+    right = next(row for row in result["rows"] if row["name"] == "right")
+    assert all(claim["met"] for claim in right["claims"]), json.dumps(right["claims"], indent=1)
+    print(f"bench/live: {len(rows)} rows")
+
+
+def replay(folder, only):
+    out = f"{folder}/replay.json"
+    run(f"{ROOT}/bench/replay", "--build", BUILD, "--reps", "1", "--seconds", "0.4", "--quiet", "0", "--packets", "5000",
+        "--json", out, *only)
+    with open(out) as f:
+        result = json.load(f)
+    check_machine(result)
+    assert result["offline"][0]["packets"] == 5000, result["offline"]
+    assert result["offline"][0]["programs"][0]["ns_per_packet"] > 0, result["offline"]
+    if not only:
+        for one in result["live"]:
+            for part in one["parts"]:
+                assert part["runs"][0]["sink"]["received"] > 0, f"{part['name']}: nothing arrived"
+                assert part["runs"][0]["sink"]["latency_ns"]["samples"] > 0, part["name"]
+    print(f"bench/replay: {'from file to file' if only else 'from file to file and live'}")
+
+
+def main():
+    micro()
+    why = network.available()
+    with tempfile.TemporaryDirectory(prefix="fettle-bench-test-") as folder:
+        replay(folder, ("--only", "offline") if why else ())
+        if why:
+            print(f"bench/live: left out: {why}")
+        else:
+            live(folder)
+    for tool in ("live", "replay", "compare"):
+        assert "usage:" in run(f"{ROOT}/bench/{tool}", "--help")
+
+
+if __name__ == "__main__":
+    main()
