@@ -66,6 +66,14 @@ class Running:
     def __enter__(self):
         if self.consumer.command is None:
             return self
+        try:
+            self._start()
+        except BaseException:  # a signal's, too
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self):
         command = self.consumer.command
         if isinstance(command, str):
             command = shlex.split(command)
@@ -76,12 +84,9 @@ class Running:
         end = time.monotonic() + 30
         while len(self.network.queues()) < self.consumer.queues:
             if self.process.poll() is not None or time.monotonic() > end:
-                text = self.text()
-                self.__exit__()
-                raise Died(f"{self.consumer.name} bound no queue: {text or command}")
+                raise Died(f"{self.consumer.name} bound no queue: {self.text() or command}")
             time.sleep(0.02)
         time.sleep(0.2)
-        return self
 
     def __exit__(self, *_):
         if self.process is None:

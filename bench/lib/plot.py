@@ -20,8 +20,8 @@ def draw(result, path):
         axes.plot(claim["median"], place, "o", color=colour)
         axes.plot(claim["target"], place, marker=4 if not claim["at_most"] else 5, color="black", markersize=9)
     axes.axvline(1, color="grey", linewidth=.8, linestyle=":")
-    axes.set_yticks(range(len(ratios)), [f"{row['name']}: {claim['what'].split(',')[0]}" for row, claim in reversed(ratios)],
-                    fontsize=8)
+    labels = [f"{row['name']}: {claim['what'].split(',')[0]}" for row, claim in reversed(ratios)]
+    axes.set_yticks(range(len(ratios)), labels, fontsize=8)
     axes.set_xlim(0.7, max(1.8, *(c["high"] for _, c in ratios)) if ratios else 1)
     axes.set_xlabel("ratio to the bare loop (dot: median, bar: spread of pairs, arrow: the target and its good side)",
                     fontsize=8)

@@ -44,14 +44,15 @@ HEAD = ("consumer", "Gbit/s", "kpps", "user", "system", "kworker", "ns/packet", 
 def part_cells(name, s):
     def time(value):
         return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-    return (name, f"{s['gbps']:.2f}" if s["gbps"] else "-", f"{s['pps'] / 1e3:.0f}", f"{s['user_ns']:.0f}", f"{s['system_ns']:.0f}", f"{s['kworker_ns']:.0f}",
-            f"{s['cpu_ns']:.0f}", time(s["p50"]), time(s["p99"]), time(s["p99.9"]), f"{s['lost']:.0f}")
+    times = (f"{s[key]:.0f}" for key in ("user_ns", "system_ns", "kworker_ns", "cpu_ns"))
+    return (name, f"{s['gbps']:.2f}" if s["gbps"] else "-", f"{s['pps'] / 1e3:.0f}", *times,
+            time(s["p50"]), time(s["p99"]), time(s["p99.9"]), f"{s['lost']:.0f}")
 
 
 def aligned(rows):
     """First column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip()
+    return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip()
             for row in rows]
 
 
@@ -77,6 +78,9 @@ def show_row(row):
         return out + [f"  skipped: {row['skipped']}"]
     if row.get("note"):
         out.append(f"  ({row['note']})")
+    others = max(p["summary"]["others"] for p in row["parts"])
+    if others > 0.05:
+        out.append(f"  (disturbed: others took {others:.2f} CPUs meanwhile)")
     cells = [HEAD] + [part_cells(p["name"], p["summary"]) for p in row["parts"]]
     keep = [i for i in range(len(HEAD)) if 1 < i < 7 or i == 0 or any(c[i] not in ("-", "0") for c in cells[1:])]
     out += ["  " + line for line in aligned([[c[i] for i in keep] for c in cells])]
@@ -84,14 +88,24 @@ def show_row(row):
 
 
 def markdown(result):
-    """The claims as a table for bench/README.md."""
-    out = ["| row | claim | median | spread | target | |", "| --- | --- | --: | --: | --: | --- |"]
+    """Everything as tables for bench/README.md: the claims, then who did what under which load."""
+    machine = result["machine"]
+    options = result["options"]
+    out = [f"Linux {machine['kernel']}, {machine['cpus']} CPUs ({machine['cpu']}), {machine['date']}, commit "
+           f"{machine['commit']}; {options['reps']} repetitions of {options['seconds']:g} s.", "",
+           "| row | claim | median | spread | target | |", "| --- | --- | --: | --: | --: | --- |"]
     for row in result["rows"]:
         for claim in row.get("claims", ()):
             if not claim["values"]:
                 continue
             sign = "" if claim["target"] is None else f"{'≤' if claim['at_most'] else '≥'} {number(claim['target'])}"
             met = {None: "", True: "met", False: "**missed**"}[claim["met"]]
-            out.append(f"| {row['name']} | {claim['what']} | {number(claim['median'])} {claim['unit']} | "
+            unit = f" {claim['unit']}" if claim["unit"] else ""
+            out.append(f"| {row['name']} | {claim['what']} | {number(claim['median'])}{unit} | "
                        f"{number(claim['low'])}-{number(claim['high'])} | {sign} | {met} |")
-    return "\n".join(out)
+    out += ["", f"| row | {' | '.join(HEAD)} | others |", f"| --- | --- |{' --: |' * len(HEAD)}"]
+    for row in result["rows"]:
+        for part in row.get("parts", ()):
+            s = part["summary"]
+            out.append(f"| {row['name']} | {' | '.join(part_cells(part['name'], s))} | {s['others']:.2f} |")
+    return "\n".join(out) + "\n"

@@ -184,7 +184,8 @@ def recovery_row():
 
 def gigabit_row():
     def parts(context):
-        load = Load("imix", context.options.seconds, sources=1024, flows=1024, sample=8, mbps=1000, super=16, burst=128, sleep=True, pinned=False)
+        load = Load("imix", context.options.seconds, sources=1024, flows=1024, sample=8, mbps=1000, super=16, burst=128,
+                    sleep=True, pinned=False)
         cpus = f"{context.options.cpu},{context.options.sender_cpu}"
         return [Part("subject", context.shop.fettle("change", "--no-gso", queues=2, cpus=cpus), load, cpus)]
     return Row("gigabit", "1 Gbit/s of IMIX, all changed, two queues on two CPUs, fail-closed", parts,
@@ -214,7 +215,8 @@ def threads_row(name, title, rules, target, pps=None):
         cpus = f"{context.options.cpu},{context.options.sender_cpu}"
 
         def fettle(threads):
-            return context.shop.fettle(rules, "--no-gso", "--threads", threads, cpus=cpus, name=f"fettle, --threads {threads}")
+            return context.shop.fettle(rules, "--no-gso", "--threads", threads, cpus=cpus,
+                                       name=f"fettle, --threads {threads}")
         return [Part("limit", fettle("1"), load, cpus), Part("subject", fettle("2"), load, cpus)]
     return Row(name, title, parts, [Claim("packets/s, to one thread's", ratio("pps"), target, at_most=False)],
                lacks("--threads"))
