@@ -80,28 +80,33 @@ void number(std::vector<std::byte>& frame, uint16_t id) {
   }
 }
 
+void add_frame(const Record& record, const ether_addr& to,
+               std::vector<std::vector<std::byte>>* frames, Skipped* skipped) {
+  if (record.frame.data() == nullptr) return;
+  const auto network = network_layer(record.link_type, record.frame);
+  const Packet packet = network ? parse(*network) : Packet{};
+  if (packet.stop == ParseStop::kNotIp || packet.stop == ParseStop::kTruncatedNetwork ||
+      packet.stop == ParseStop::kBadNetworkLength) {
+    ++skipped->not_ip;
+  } else if (packet.truncated() || packet.length > 65535 - 14) {
+    ++skipped->not_whole;
+  } else if (!routable(packet)) {
+    ++skipped->not_routable;
+  } else {
+    frames->push_back(frame_of(packet, to));
+  }
+}
+
 Result<std::vector<std::vector<std::byte>>> load_capture(const std::string& path,
                                                          const ether_addr& to, Skipped* skipped) {
   auto reader = CaptureReader::open(path);
   if (!reader) return std::unexpected(reader.error());
   std::vector<std::vector<std::byte>> frames;
+  CapturePiece piece;
   for (;;) {
-    auto record = reader->next();
-    // What comes before the damage is sent.
-    if (!record || !*record) return frames;
-    if ((*record)->frame.data() == nullptr) continue;
-    const auto network = network_layer((*record)->link_type, (*record)->frame);
-    const Packet packet = network ? parse(*network) : Packet{};
-    if (packet.stop == ParseStop::kNotIp || packet.stop == ParseStop::kTruncatedNetwork ||
-        packet.stop == ParseStop::kBadNetworkLength) {
-      ++skipped->not_ip;
-    } else if (packet.truncated() || packet.length > 65535 - 14) {
-      ++skipped->not_whole;
-    } else if (!routable(packet)) {
-      ++skipped->not_routable;
-    } else {
-      frames.push_back(frame_of(packet, to));
-    }
+    // What comes before an error or a damage is sent.
+    if (!reader->read(&piece) || piece.records.empty()) return frames;
+    for (const Record& record : piece.records) add_frame(record, to, &frames, skipped);
   }
 }
 
