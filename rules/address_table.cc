@@ -56,8 +56,8 @@ uint32_t home_slot(Key key, uint32_t slots) {
   return static_cast<uint32_t>(((hash >> 32) * slots) >> 32);  // a range without a division
 }
 
-// Two thirds full at most, and one slot at least stays free so that each search ends.
-uint32_t slots_for(uint32_t entries) { return entries + entries / 2 + 1; }
+// Some half full at most, and one slot at least stays free so that each search ends.
+uint32_t slots_for(uint32_t entries) { return entries + entries / 8 * 7 + entries % 8 + 1; }
 
 const Prefix& source(const TableEntry& entry, bool reverse) {
   return reverse ? entry.outside : entry.inside;

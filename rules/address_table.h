@@ -2,7 +2,7 @@
 // allocate nothing and take no lock.
 //
 // A hash with open addressing for each family and prefix length, longest length first, keys
-// compared whole: 12 bytes an IPv4 entry, 48 an IPv6 one.
+// compared whole: 15 bytes an IPv4 entry, 60 an IPv6 one.
 #pragma once
 
 #include <cstddef>
@@ -50,7 +50,7 @@ class AddressTable {
   __extension__ using Wide = unsigned __int128;
 
   template <typename Key>
-  struct Slot {
+  struct alignas(2 * sizeof(Key)) Slot {  // so that none lies in two cache lines
     Key key{};
     Key value{};
   };
