@@ -161,15 +161,18 @@ def burst_row():
 
 
 def recovery_time(rep):
-    """Milliseconds from the load's fall until each later 10 ms look normal: within twice the usual median."""
+    """Milliseconds from the load's fall until latency is usual for 50 ms on end: within twice the usual median."""
     run = rep["subject"]
     fall = run["phases"][0]["end_ns"]
     after = [b for b in run["sink"]["timeline"] if b["begin_ns"] >= fall]
     if len(after) < 10:
         return None
     usual = statistics.median(b["latency_ns"]["p50"] for b in after[len(after) // 2:])
-    late = [b["begin_ns"] + 10_000_000 - fall for b in after if b["latency_ns"]["p50"] > 2 * usual + 20_000]
-    return max(late, default=0) / 1e6
+    good = [b["latency_ns"]["p50"] <= 2 * usual + 20_000 for b in after]
+    for i in range(len(good) - 4):
+        if all(good[i:i + 5]):
+            return (after[i]["begin_ns"] - fall) / 1e6
+    return (after[-1]["begin_ns"] - fall) / 1e6
 
 
 def recovery_row():
