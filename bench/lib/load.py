@@ -26,7 +26,8 @@ class Load:
 
     def sender(self, build, cpu_number):
         words = [f"{build}/bench/packet_sender", "--interface", "v1a", "--to", network.ROUTER_MAC,
-                 "--source", network.SOURCE, "--destination", network.SINK, "--size", self.size,
+                 "--source", network.SOURCE if self.sources == 1 else network.SOURCES,
+                 "--destination", network.SINK, "--size", self.size,
                  "--flows", str(self.flows), "--sources", str(self.sources), "--seconds", str(self.seconds + WARM)]
         if self.pinned:
             words += ["--cpu", str(cpu_number)]

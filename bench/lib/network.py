@@ -13,6 +13,8 @@ import subprocess
 import threading
 
 SOURCE, SINK = "10.77.1.2", "10.77.2.2"
+# The first of many: none of them is an address of the router's own, which it would drop as a martian.
+SOURCES = "10.77.16.1"
 # Interface, namespace, address, Ethernet address.
 ENDS = (("v1a", "source", "10.77.1.2", "02:fe:00:00:01:02"), ("v1b", "router", "10.77.1.1", "02:fe:00:00:01:01"),
         ("v2a", "router", "10.77.2.1", "02:fe:00:00:02:01"), ("v2b", "sink", "10.77.2.2", "02:fe:00:00:02:02"))
