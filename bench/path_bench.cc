@@ -78,7 +78,7 @@ void path(benchmark::State& state, const char* rules) {
     Metadata metadata{
         .in = {}, .out = {}, .mark = queued.mark, .hook = queued.hook, .family = queued.family};
     if (program->apply(packet, metadata, program_state).changed) {
-      replies.add_changed(++id, kNfAccept, nullptr, queued.payload);
+      replies.add_changed(++id, kNfAccept, nullptr, queued.payload, {queued.before, 0});
     } else {
       replies.add(++id, kNfAccept, nullptr);
     }

@@ -71,6 +71,7 @@ bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* pac
 
 bool decode_packet(std::span<std::byte> body, Message* message) {
   if (body.size() < sizeof(nfgenmsg)) return false;
+  const std::byte* const begin = body.data();
   QueuedPacket& packet = message->packet;
   packet.family = family_of(load_u8(body.data()));
   message->queue = load_be16(body.data() + 2);
@@ -85,6 +86,9 @@ bool decode_packet(std::span<std::byte> body, Message* message) {
     body = body.subspan(std::min(body.size(), (length + 3) & ~size_t{3}));
   }
   packet.whole = original <= packet.payload.size();
+  if (!packet.payload.empty()) {
+    packet.before = static_cast<uint32_t>(kHeader + (packet.payload.data() - begin));
+  }
   return packet.has_id;
 }
 
@@ -132,8 +136,7 @@ Message decode(std::span<std::byte>& datagram) noexcept {
 
 size_t encode_verdict(std::byte* out, uint16_t queue, const VerdictRequest& request) noexcept {
   const bool has_payload = request.payload_size > 0;
-  const size_t head = kVerdictHeaderSize + (request.set_mark ? kVerdictMarkSize : 0) +
-                      (has_payload ? sizeof(nlattr) : 0);
+  const size_t head = verdict_head_size(request);
   const size_t total = head + request.payload_size + padding_of(request.payload_size);
   const uint16_t type = static_cast<uint16_t>(
       NFNL_SUBSYS_QUEUE << 8 | (request.batch ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT));

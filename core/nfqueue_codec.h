@@ -27,6 +27,7 @@ struct QueuedPacket {
   bool whole = true;             // false: the payload was cut by the copy range (NFQA_CAP_LEN)
   bool has_id = false;           // also of a malformed message, so that it can still be answered
   std::span<std::byte> payload;  // empty in metadata mode
+  uint32_t before = 0;           // bytes of the message that lie in front of the payload
 };
 
 enum class MessageKind : uint8_t {
@@ -74,8 +75,13 @@ struct VerdictRequest {
   size_t payload_size = 0;  // > 0: the payload follows in the gather list
 };
 
-// Writes the message up to where its payload begins; returns the bytes written (a multiple of 4,
-// <= kMaxVerdictHead). The payload must follow, and padding_of(payload_size) zero bytes after it.
+// Bytes of the message up to where its payload begins: a multiple of 4, <= kMaxVerdictHead.
+constexpr size_t verdict_head_size(const VerdictRequest& request) {
+  return kVerdictHeaderSize + (request.set_mark ? kVerdictMarkSize : 0) +
+         (request.payload_size > 0 ? 4 : 0);
+}
+// Writes those; returns how many they are. The payload must follow, and padding_of(payload_size)
+// zero bytes after it.
 size_t encode_verdict(std::byte* out, uint16_t queue, const VerdictRequest& request) noexcept;
 constexpr size_t padding_of(size_t payload_size) { return (4 - payload_size % 4) % 4; }
 

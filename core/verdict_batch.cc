@@ -1,6 +1,7 @@
 #include "core/verdict_batch.h"
 
 #include <cassert>
+#include <cstring>
 
 namespace fettle {
 namespace {
@@ -29,24 +30,36 @@ void VerdictBatch::add(uint32_t id, uint32_t verdict, const uint32_t* mark) noex
 }
 
 void VerdictBatch::add_changed(uint32_t id, uint32_t verdict, const uint32_t* mark,
-                               std::span<std::byte> payload) noexcept {
+                               std::span<std::byte> payload, VerdictRoom room) noexcept {
   assert(packets_ < max_packets_);
   assert(!payload.empty() && payload.size() <= kMaxReturnedPayload);
   close_run();
   ++packets_;
-  append_head({.id = id,
-               .verdict = verdict,
-               .mark = mark ? *mark : 0,
-               .set_mark = mark != nullptr,
-               .batch = false,
-               .payload_size = payload.size()});
-  append_vector(payload.data(), payload.size());
-  if (const size_t padding = padding_of(payload.size())) {
-    std::byte* zeros = heads_.data() + head_used_;
-    for (size_t i = 0; i < padding; ++i) zeros[i] = std::byte{0};
-    head_used_ += padding;
-    append_vector(zeros, padding);
+  const VerdictRequest request{.id = id,
+                               .verdict = verdict,
+                               .mark = mark ? *mark : 0,
+                               .set_mark = mark != nullptr,
+                               .batch = false,
+                               .payload_size = payload.size()};
+  const size_t head = verdict_head_size(request);
+  if (room.before >= head) {
+    encode_verdict(payload.data() - head, queue_, request);
+    append_vector(payload.data() - head, head + payload.size());
+  } else {
+    append_head(request);
+    append_vector(payload.data(), payload.size());
   }
+  append_zeros(padding_of(payload.size()), payload.data() + payload.size(), room.after);
+}
+
+void VerdictBatch::append_zeros(size_t count, std::byte* at, size_t room) noexcept {
+  if (count == 0) return;
+  if (room < count) {
+    at = heads_.data() + head_used_;
+    head_used_ += count;
+  }
+  std::memset(at, 0, count);
+  append_vector(at, count);
 }
 
 std::span<iovec> VerdictBatch::gather() noexcept {

@@ -15,6 +15,12 @@
 
 namespace fettle {
 
+// So many bytes around a payload are of no more use.
+struct VerdictRoom {
+  size_t before = 0;
+  size_t after = 0;
+};
+
 class VerdictBatch {
  public:
   VerdictBatch(uint16_t queue, size_t max_packets);
@@ -22,8 +28,10 @@ class VerdictBatch {
   // Requires packets() < max_packets. `verdict` is an NF_* number or queue_verdict().
   void add(uint32_t id, uint32_t verdict, const uint32_t* mark) noexcept;
   // The payload must stay where it is until the list is sent. 0 < size <= kMaxReturnedPayload.
+  // `room` may be written to then: where the verdict fits into it, it is made around the payload,
+  // and the kernel gathers one piece instead of three.
   void add_changed(uint32_t id, uint32_t verdict, const uint32_t* mark,
-                   std::span<std::byte> payload) noexcept;
+                   std::span<std::byte> payload, VerdictRoom room = {}) noexcept;
 
   // Closes the open run and returns the list; clear() begins the next batch.
   std::span<iovec> gather() noexcept;
@@ -44,6 +52,7 @@ class VerdictBatch {
   void close_run() noexcept;
   void append_head(const VerdictRequest& request) noexcept;
   void append_vector(std::byte* at, size_t size) noexcept;
+  void append_zeros(size_t count, std::byte* at, size_t room) noexcept;
 
   uint16_t queue_;
   size_t max_packets_;

@@ -87,6 +87,8 @@ TEST(NfqueueDecodeTest, ReadsEveryAttributeThatTheKernelSends) {
   EXPECT_TRUE(message.packet.whole);
   ASSERT_EQ(message.packet.payload.size(), 17u);
   EXPECT_EQ(std::memcmp(message.packet.payload.data(), payload, 17), 0);
+  const auto* begin = reinterpret_cast<const std::byte*>(wire.header);
+  EXPECT_EQ(message.packet.payload.data() - message.packet.before, begin);
 }
 
 TEST(NfqueueDecodeTest, ALongerOriginalMeansThatThePacketWasCut) {

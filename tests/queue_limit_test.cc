@@ -38,8 +38,8 @@ TEST(QueueLimitTest, MorePacketsThanABurstMakeItShort) {
 
 TEST(QueueLimitTest, ABusyQueueThatIsNotLongStaysAsItIs) {
   QueueLimit limit(4096, 512);
-  EXPECT_EQ(read(limit, 100'000, 2047), std::nullopt);
-  EXPECT_EQ(read(limit, 100'000, 2048), 512u);
+  EXPECT_EQ(read(limit, 100'000, 3583), std::nullopt);
+  EXPECT_EQ(read(limit, 100'000, 3584), 512u);
 }
 
 TEST(QueueLimitTest, HowManyWaitIsAskedOnceInAWhile) {

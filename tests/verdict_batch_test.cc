@@ -92,6 +92,29 @@ TEST(VerdictBatchTest, AnotherVerdictOrMarkBeginsANewRun) {
             "one 1:1 | batch 3:1 mark 5 | one 4:1 mark 6 | one 5:0 mark 6");
 }
 
+TEST(VerdictBatchTest, AVerdictThatFitsAroundItsPayloadIsOnePiece) {
+  const uint32_t mark = 9;
+  for (const bool marked : {false, true}) {
+    const size_t head = kVerdictHeaderSize + 4 + (marked ? kVerdictMarkSize : 0);
+    for (size_t before = head - 1; before <= head + 1; ++before) {
+      for (const size_t after : {0u, 3u}) {
+        std::string around(before + 5 + after, 'x');
+        around.replace(before, 5, "hello");
+        VerdictBatch batch(7, 2);
+        batch.add_changed(3, kNfAccept, marked ? &mark : nullptr,
+                          bytes_of(around).subspan(before, 5), {before, after});
+        EXPECT_EQ(describe(batch.gather()), marked ? "one 3:1 mark 9 'hello'" : "one 3:1 'hello'");
+        const size_t pieces = (before < head ? 2u : 1u) + (after < 3 ? 1u : 0u);
+        EXPECT_EQ(batch.gather().size(), pieces) << before << " before, " << after << " behind";
+        EXPECT_EQ(batch.bytes(), head + 8);
+        if (before > head) {
+          EXPECT_EQ(around[before - head - 1], 'x') << "beyond the verdict";
+        }
+      }
+    }
+  }
+}
+
 TEST(VerdictBatchTest, HoldsItsMaximumAndStartsAnew) {
   constexpr size_t kMax = 32;
   VerdictBatch batch(7, kMax);

@@ -1,12 +1,14 @@
 #include "workers/inbox.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace fettle {
 namespace {
-// The longest payload (64 KiB) and the attributes beside it. Not whole pages: the beginnings of all
-// slots, which are all that most packets touch, would share a few sets of the first-level cache.
-constexpr size_t kSlotSize = 0x11000 + 5 * 64;
+// Not whole pages: the beginnings of all slots, which are all that most packets touch, would share
+// a few sets of the first-level cache.
+constexpr size_t kSlotSize = Inbox::kLongest + 5 * 64;
+static_assert(kSlotSize >= Inbox::kLongest + Inbox::kBehind);
 }  // namespace
 
 Result<Inbox> Inbox::create(size_t batch) {
@@ -21,7 +23,7 @@ Result<Inbox> Inbox::create(size_t batch) {
 Inbox::Inbox(SharedMemory slots, size_t batch)
     : slots_(std::move(slots)), vectors_(batch), headers_(batch), hands_(batch), in_order_(batch) {
   for (size_t i = 0; i < batch; ++i) {
-    vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize};
+    vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize - kBehind};
     in_order_[i] = &hands_[i];
   }
 }
@@ -37,6 +39,11 @@ int Inbox::receive(int fd, bool wait) noexcept {
 
 std::span<std::byte> Inbox::datagram(size_t i) noexcept {
   return {slots_.data() + i * kSlotSize, headers_[i].msg_len};
+}
+
+std::span<std::byte> Inbox::place(std::span<const std::byte> datagram) noexcept {
+  std::ranges::copy(datagram, slots_.data());
+  return {slots_.data(), datagram.size()};
 }
 
 InHand& Inbox::hold(const QueuedPacket& queued) noexcept {

@@ -16,13 +16,18 @@ namespace fettle {
 
 class Inbox {
  public:
+  static constexpr size_t kLongest = 0x11000;  // a payload of 64 KiB and the attributes beside it
+  static constexpr size_t kBehind = 4;
+
   static Result<Inbox> create(size_t batch);
 
   // Up to capacity() datagrams; < 0: errno says why there is none. wait: blocks until there is one
   // (SO_RCVTIMEO bounds it) and brings what is there then.
   int receive(int fd, bool wait) noexcept;
-  // The i-th of those received last.
+  // The i-th of those received last. kBehind bytes behind it may be written to.
   std::span<std::byte> datagram(size_t i) noexcept;
+  // A copy of a datagram of at most kLongest bytes, as if it had been received alone.
+  std::span<std::byte> place(std::span<const std::byte> datagram) noexcept;
 
   size_t capacity() const { return headers_.size(); }
   bool full() const { return used_ == hands_.size(); }

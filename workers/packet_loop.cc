@@ -102,8 +102,9 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   return ran ? Turn::kPackets : Turn::kIdle;
 }
 
-PacketLoop::Turn PacketLoop::take(std::span<std::byte> datagram) {
-  handle_datagram(datagram);
+PacketLoop::Turn PacketLoop::take(std::span<const std::byte> datagram) {
+  finish();
+  handle_datagram(filling_->place(datagram));
   settle_here();
   reply();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
@@ -175,7 +176,9 @@ void PacketLoop::answer(const InHand& hand) {
   const uint32_t verdict = netfilter_verdict(outcome, bypass_);
   const uint32_t* mark = outcome.mark_changed ? &hand.metadata.mark : nullptr;
   if (outcome.changed && outcome.verdict != Verdict::kDrop) {
-    replies_.add_changed(queued.id, verdict, mark, queued.payload);
+    // What the kernel said beside the payload has been read.
+    replies_.add_changed(queued.id, verdict, mark, queued.payload,
+                         {.before = queued.before, .after = Inbox::kBehind});
   } else {
     replies_.add(queued.id, verdict, mark);
   }
@@ -220,8 +223,7 @@ Result<uint32_t> PacketLoop::configure(const QueueSettings& settings) {
 }
 
 void PacketLoop::steer(size_t received) {
-  const auto length = limit_.after(received, filling_->capacity(),
-                                   [this] { return receive_backlog(fd_) / kSmallestTrueSize; });
+  const auto length = limit_.after(received, filling_->capacity(), [this] { return waiting(); });
   if (!length || !steers_) return;
   settings_.length = *length;
   page_->queue_length.store(*length, std::memory_order_relaxed);
@@ -250,6 +252,17 @@ void PacketLoop::reply() {
     sched_yield();
   }
   replies_.clear();
+}
+
+// The kernel's own number costs a look into /proc; what the bytes in the socket allow is enough as
+// long as it says that the queue is not full.
+uint64_t PacketLoop::waiting() const {
+  const uint64_t most = receive_backlog(fd_) / kSmallestTrueSize;
+  if (most < limit_.full()) return most;
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue == settings_.queue) return row.waiting;
+  }
+  return 0;
 }
 
 void PacketLoop::flush_logs() {

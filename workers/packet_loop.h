@@ -37,8 +37,8 @@ class PacketLoop {
   };
   // One batch. wait: blocks until there is something (SO_RCVTIMEO bounds it).
   Turn turn(bool wait);
-  // A datagram that was received elsewhere, answered at once.
-  Turn take(std::span<std::byte> datagram);
+  // A datagram that was received elsewhere, of at most Inbox::kLongest bytes; answered at once.
+  Turn take(std::span<const std::byte> datagram);
   // Answers what lanes have still in hand; before the loop is left alone.
   void finish();
 
@@ -68,6 +68,7 @@ class PacketLoop {
   void answer(const InHand& hand);
   void reply();
   void steer(size_t received);
+  uint64_t waiting() const;
   void flush_logs();
   void tick();
 

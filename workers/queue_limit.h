@@ -3,8 +3,9 @@
 // A long queue takes in bursts. In an overload that lasts it saves nothing: it is full all the
 // same, each packet waits its whole length, and what has waited so long has left the caches before
 // it is read. So the limit is `burst` until that many packets have been read without the queue once
-// running empty, which no burst explains, and half as many wait still; then it is `overload`, until
-// the queue keeps running empty again.
+// running empty, which no burst explains, and the queue is all but full still; then it is
+// `overload`, until the queue keeps running empty again. A queue that stands and is not full is no
+// overload: TCP keeps as much on the way as its window allows.
 #pragma once
 
 #include <cstddef>
@@ -29,11 +30,13 @@ class QueueLimit {
     if (lowered_) return rise(emptied);
     if (since_empty_ <= burst_) return std::nullopt;
     since_empty_ = 0;
-    if (waiting() < burst_ / 2) return std::nullopt;
+    if (waiting() < full()) return std::nullopt;
     return lower();
   }
 
   bool lowered() const { return lowered_; }
+  // So many packets are all but as many as may wait.
+  uint32_t full() const { return burst_ - burst_ / 8; }
 
  private:
   std::optional<uint32_t> lower() noexcept;
