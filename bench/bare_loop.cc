@@ -1,6 +1,5 @@
 // The least that a consumer of NFQUEUE can do: recvmmsg, verdicts, one send. No rules, no parsing
 // of packets, no counters. What fettle costs beside it is fettle's own.
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -12,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bench/system.h"
 #include "core/bytes.h"
 #include "core/checksum.h"
 #include "core/nfqueue.h"
@@ -21,6 +21,7 @@
 namespace {
 
 using namespace fettle;
+using fettle::bench::run_on;
 
 // A packet of 64 KiB and its attributes, and in front of it room for the reply's headers.
 constexpr size_t kSlot = 0x11000;
@@ -232,14 +233,9 @@ int main(int argc, char** argv) {
   app.add_flag("--no-gso", options.no_gso, "Have the kernel cut super-packets first");
   CLI11_PARSE(app, argc, argv);
 
-  if (options.cpu >= 0) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(static_cast<size_t>(options.cpu), &cpus);
-    if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) {
-      std::fprintf(stderr, "bare_loop: CPU %d: %s\n", options.cpu, std::strerror(errno));
-      return EX_OSERR;
-    }
+  if (!run_on(options.cpu)) {
+    std::fprintf(stderr, "bare_loop: CPU %d: %s\n", options.cpu, std::strerror(errno));
+    return EX_OSERR;
   }
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = 1; };

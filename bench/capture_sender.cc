@@ -2,12 +2,8 @@
 // number, modulo 65536, in IPv4's identification or the low bits of IPv6's flow label, which
 // routers leave alone; when each was sent goes into a file, by which packet_sink --match tells
 // latency and loss.
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
 #include <netinet/ether.h>
-#include <sched.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,6 +16,7 @@
 #include <sysexits.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/system.h"
 #include "core/capture.h"
 #include "core/checksum.h"
 #include "core/link_layer.h"
@@ -27,6 +24,7 @@
 namespace {
 
 using namespace fettle;
+using namespace fettle::bench;
 
 struct Options {
   std::string capture, interface, to, times;
@@ -108,21 +106,6 @@ Result<std::vector<std::vector<std::byte>>> load_capture(const std::string& path
     if (!reader->read(&piece) || piece.records.empty()) return frames;
     for (const Record& record : piece.records) add_frame(record, to, &frames, skipped);
   }
-}
-
-int open_interface(const std::string& name) {
-  const int fd = socket(AF_PACKET, SOCK_RAW, 0);
-  sockaddr_ll address{};
-  address.sll_family = AF_PACKET;
-  address.sll_ifindex = static_cast<int>(if_nametoindex(name.c_str()));
-  if (fd < 0 || address.sll_ifindex == 0 ||
-      bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return -1;
-  }
-  const int one = 1, buffer = 8 << 20;
-  setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
-  return fd;
 }
 
 // Fills `times` with when each packet was sent. 0, or an errno.
@@ -218,12 +201,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--cpu", options.cpu, "CPU to run on (default: any)");
   CLI11_PARSE(app, argc, argv);
-  if (options.cpu >= 0) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(static_cast<size_t>(options.cpu), &cpus);
-    if (sched_setaffinity(0, sizeof cpus, &cpus) != 0)
-      return complain("--cpu", std::strerror(errno), EX_USAGE);
+  if (!run_on(options.cpu)) {
+    return complain("--cpu", std::strerror(errno), EX_USAGE);
   }
   return run(options);
 }

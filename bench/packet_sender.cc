@@ -1,9 +1,6 @@
 // Sends UDP keep-alives as Ethernet frames through an interface, as a NIC without offloads would
 // deliver them: complete checksums, flows in turn, a sequence number and a time stamp in each.
 // Keeps its pace, and says so where it could not.
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -16,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/frames.h"
+#include "bench/system.h"
 
 namespace {
 
@@ -129,23 +127,6 @@ PhaseResult send_trains(Sender& sender, const Phase& phase, size_t train, int64_
   return result;
 }
 
-int open_interface(const std::string& name, bool super_packets) {
-  const int fd = socket(AF_PACKET, SOCK_RAW, 0);
-  sockaddr_ll address{};
-  address.sll_family = AF_PACKET;
-  address.sll_ifindex = static_cast<int>(if_nametoindex(name.c_str()));
-  if (fd < 0 || address.sll_ifindex == 0 ||
-      bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return -1;
-  }
-  const int one = 1, buffer = 8 << 20;
-  if (super_packets && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) != 0)
-    return -1;
-  setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
-  return fd;
-}
-
 double cpu_seconds() {
   rusage use{};
   getrusage(RUSAGE_SELF, &use);
@@ -202,8 +183,11 @@ int run(const Options& options) {
   const double pps = options.mbps > 0 ? options.mbps * 1e6 / 8 / mean : options.pps;
   if (phases.empty()) phases.push_back({.pps = pps, .seconds = options.seconds});
 
-  const int fd = open_interface(options.interface, options.segments > 1);
-  if (fd < 0) {
+  const int fd = open_interface(options.interface);
+  const int one = 1;
+  const bool super_packets = options.segments > 1;
+  if (fd < 0 ||
+      (super_packets && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) != 0)) {
     std::fprintf(stderr, "packet_sender: %s: %s\n", options.interface.c_str(),
                  std::strerror(errno));
     return EX_NOINPUT;
@@ -269,12 +253,8 @@ int main(int argc, char** argv) {
       "             --destination 10.77.2.2 --size imix --mbps 1000 --seconds 5"};
   add_flags(app, &options);
   CLI11_PARSE(app, argc, argv);
-  if (options.cpu >= 0) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(static_cast<size_t>(options.cpu), &cpus);
-    if (sched_setaffinity(0, sizeof cpus, &cpus) != 0)
-      return refuse("--cpu", std::to_string(options.cpu), "a CPU of this machine");
+  if (!run_on(options.cpu)) {
+    return refuse("--cpu", std::to_string(options.cpu), "a CPU of this machine");
   }
   return run(options);
 }

@@ -6,7 +6,6 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -23,6 +22,7 @@
 
 #include "bench/arrivals.h"
 #include "bench/matched.h"
+#include "bench/system.h"
 
 namespace {
 
@@ -200,14 +200,9 @@ int main(int argc, char** argv) {
                  "capture_sender's packets instead, by the file of its --times, read at the end");
   app.add_option("--cpu", options.cpu, "CPU to run on (default: any)");
   CLI11_PARSE(app, argc, argv);
-  if (options.cpu >= 0) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(static_cast<size_t>(options.cpu), &cpus);
-    if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) {
-      std::fprintf(stderr, "packet_sink: CPU %d: %s\n", options.cpu, std::strerror(errno));
-      return EX_USAGE;
-    }
+  if (!run_on(options.cpu)) {
+    std::fprintf(stderr, "packet_sink: CPU %d: %s\n", options.cpu, std::strerror(errno));
+    return EX_USAGE;
   }
   struct sigaction stop {};
   stop.sa_handler = [](int) { g_stop = 1; };

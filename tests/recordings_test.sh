@@ -75,7 +75,7 @@ while IFS= read -r -d '' capture; do
   done
   cmp -s "$capture" "$work/out.1" || changed=$((changed + 1))
   logged=$((logged + $(grep -c '^packet ' "$work/log.1")))
-done < <(for folder; do [ ! -d "$folder" ] || find "$folder" -name '*.pcap*' -type f -print0; done | sort -z)
+done < <(for folder; do [ ! -d "$folder" ] || find "$folder/" -name '*.pcap*' -type f -print0; done | sort -z)
 
 if [ $files = 0 ]; then
   printf 'skipped: no captures in %s (FETTLE_PCAPS)\n' "${*:-no folder}"

@@ -7,7 +7,8 @@ live_begin "threads inside the workers, and busy polling"
 
 rule_set() {  # bytes at
   printf '[[rule]]\nname = "%s"\nmatch = { protocol = "udp", dst-port = 5000 }\nsteps = [\n' "$1"
-  for _ in $(seq 100); do
+  # So dear that a single packet is worth sharing out.
+  for _ in $(seq 600); do
     printf '  { write = "00000000", at = %d }, { write = "ffffffff", at = %d },\n' "$2" "$2"
   done
   printf '  { write = "%s", at = %d } ]\n' "$1" "$2"
@@ -15,7 +16,7 @@ rule_set() {  # bytes at
 rule_set 46544c31 0 >"$work/one"
 rule_set 46544c32 4 >"$work/two"
 
-helpers() {  # pid: its threads beside the first
+threads_of() {  # pid
   find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l
 }
 
@@ -23,9 +24,9 @@ firewall "$router" -t mangle -A FORWARD -p udp --dport 5000 -j NFQUEUE --queue-b
 cp "$work/one" "$work/rules.toml"
 fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --threads 2 --batch 64 --queue-length 32768
 receiver_start $server_address4
-sender_start $server_address4 from=$client_addresses4 rate=20000 size=64
+sender_start $server_address4 from=$client_addresses4 rate=10000 size=64
 sleep 0.7
-expect_equal "threads of a worker" "$(helpers "$(worker_pid 0)")" 2
+expect_equal "threads of a worker" "$(threads_of "$(worker_pid 0)")" 2
 kill -KILL "$(worker_pid 0)"
 sleep 0.5
 cp "$work/two" "$work/rules.toml"
