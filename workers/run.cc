@@ -92,8 +92,7 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->option_text("LIST");
   command
       ->add_option("--threads", flags->options.threads,
-                   "Threads of each worker, for rules that cost microseconds a packet; as many "
-                   "CPUs for each. Flows stay in order")
+                   "Threads of each worker, a CPU each, for rules that cost microseconds")
       ->option_text("1-16 (1)")
       ->check(CLI::Range(1u, kMostThreads))
       ->capture_default_str();
@@ -102,10 +101,8 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->check(CLI::Range(1u, kLargestBatch))
       ->capture_default_str();
   command
-      ->add_option(
-          "--receive-buffer", flags->options.receive_buffer,
-          "Bytes of each queue's socket buffer (SO_RCVBUFFORCE), as the kernel counts them: "
-          "2304 for a packet of 1500 bytes; 64K, 64M")
+      ->add_option("--receive-buffer", flags->options.receive_buffer,
+                   "Bytes of each socket's buffer (SO_RCVBUFFORCE); 1500-byte packets take 2304")
       ->option_text("BYTES (64M)")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(size_t{4096}, size_t{1} << 31))
@@ -118,13 +115,12 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->capture_default_str();
   command
       ->add_option("--overload-length", flags->options.overload_length,
-                   "The same while an overload lasts, when a long queue is but delay; "
-                   "--queue-length or more: no difference")
+                   "Packets that may wait while an overload lasts")
       ->option_text("16-65536 (512)")
       ->check(CLI::Range(16u, kLongestQueue))
       ->capture_default_str();
   command->add_flag("--busy-poll", flags->options.busy_poll,
-                    "Never sleep: a whole CPU for each worker, a shorter delay for each packet");
+                    "Never sleep: a shorter delay, for a whole CPU a worker");
   auto* open = command
                    ->add_flag("--fail-open", flags->fail_open,
                               "Full queue or socket: packets pass unchanged (default)")
@@ -141,9 +137,9 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->excludes(gso);
   *copy_range =
       command
-          ->add_option("--copy-range", flags->copy_range,
-                       "Bytes of each packet to copy; 0: none (default: what the rules need). A "
-                       "packet that is cut cannot be changed")
+          ->add_option(
+              "--copy-range", flags->copy_range,
+              "Bytes of each packet to copy (default: what rules need); a cut one stays as it is")
           ->option_text("0-65531")
           ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
   command
