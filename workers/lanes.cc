@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <utility>
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
-#include <tbb/task_scheduler_observer.h>
 
 #include "core/flow_hash.h"
 
@@ -32,43 +32,29 @@ double since(Clock::time_point begin) {
   return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
 }
 
-// Puts each helping thread on its CPU, and keeps the process's signals for the loop's thread, whose
-// wait they are to end.
-class Placement final : public tbb::task_scheduler_observer {
- public:
-  Placement(tbb::task_arena& arena, std::span<const int> cpus)
-      : tbb::task_scheduler_observer(arena), cpus_(cpus.begin(), cpus.end()) {
-    observe(true);
-  }
-  ~Placement() override { observe(false); }
-
-  void on_scheduler_entry(bool is_helper) override {
-    if (!is_helper) return;
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
-    CPU_SET(static_cast<size_t>(cpus_[thread % cpus_.size()]), &set);
-    sched_setaffinity(0, sizeof set, &set);
-  }
-
- private:
-  std::vector<int> cpus_;
-};
+// Puts a helping thread on its CPU, and keeps the process's signals for the loop's thread, whose
+// wait they are to end. Not a task_scheduler_observer's: TBB 2021.8 leaks what it keeps of one.
+void place_helper(int cpu) {
+  static thread_local bool placed = false;
+  if (std::exchange(placed, true)) return;
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<size_t>(cpu), &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
 
 }  // namespace
 
 struct Lanes::Pool {
   // The worker's own CPUs are all that TBB would count with, and the loop's thread has but one.
-  Pool(size_t threads, std::span<const int> cpus)
+  explicit Pool(size_t threads)
       : control(tbb::global_control::max_allowed_parallelism, threads),
-        arena(static_cast<int>(threads)),
-        placement(arena, cpus) {}
+        arena(static_cast<int>(threads)) {}
   tbb::global_control control;
   tbb::task_arena arena;
-  Placement placement;
   tbb::task_group group;
 };
 
@@ -76,9 +62,10 @@ Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<c
              size_t batch)
     : program_(program),
       states_(states),
+      cpus_(cpus.begin(), cpus.end()),
       lanes_(states.size() * kLanesPerThread),
       lane_ns_(lanes_.size()),
-      pool_(std::make_unique<Pool>(states.size(), cpus)) {
+      pool_(std::make_unique<Pool>(states.size())) {
   for (auto& lane : lanes_) lane.reserve(batch);
 }
 
@@ -108,6 +95,7 @@ void Lanes::start(std::span<InHand* const> hands) {
 void Lanes::run_lane(size_t lane) {
   const auto begin = Clock::now();
   const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
+  if (thread > 0) place_helper(cpus_[thread % cpus_.size()]);
   apply_all(program_, lanes_[lane], states_[thread]);
   lane_ns_[lane] = since(begin);
 }

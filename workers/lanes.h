@@ -39,6 +39,7 @@ class Lanes {
 
   const Program& program_;
   std::span<ProgramState> states_;
+  std::vector<int> cpus_;
   double packet_ns_ = 0;  // what a packet costs, smoothed
   size_t under_way_ = 0;
   std::vector<std::vector<InHand*>> lanes_;
