@@ -67,12 +67,13 @@ class PacketLoopTest : public testing::Test {
     program_ = compile(parsed.set, &diagnostics);
     ASSERT_TRUE(parsed.ok() && program_);
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets_), 0);
-    rules_.resize(std::max<size_t>(program_->rule_names().size(), 1));
+    const size_t threads = heritage_.options.cpus.size();
+    rules_.resize(std::max<size_t>(threads * program_->rule_names().size(), 1));
     heritage_.queue_fd = sockets_[0];
     heritage_.send_buffer = 1 << 20;
     heritage_.program = &*program_;
     heritage_.page = &page_;
-    heritage_.rules = {rules_.data(), program_->rule_names().size()};
+    heritage_.rules = {rules_.data(), threads * program_->rule_names().size()};
     heritage_.options.batch = batch;
     heritage_.options.settings.queue = kQueue;
     auto loop = PacketLoop::create(heritage_);
@@ -212,6 +213,45 @@ TEST_F(PacketLoopTest, EachConfigurationHasANumberOfItsOwn) {
     ASSERT_GT(recv(sockets_[1], bytes.data(), bytes.size(), MSG_DONTWAIT), 16);
     EXPECT_EQ(load<uint32_t>(bytes.data() + 8), number);
   }
+}
+
+std::string costly_rules() {
+  std::string steps = "{ write = \"7a\", at = 0 }";
+  for (int i = 0; i < 500; ++i) {
+    steps += i % 2 ? ", { write = \"0102\", at = 2 }" : ", { write = \"0304\", at = 2 }";
+  }
+  return "[[rule]]\nmatch = { dst-port = 2 }\nsteps = [" + steps + "]\n";
+}
+
+// While lanes have one batch, the next is received: each packet is answered once all the same, in
+// the order of ids, and the last ones when the loop is left.
+TEST_F(PacketLoopTest, WithLanesEveryPacketIsAnsweredOnceInTheOrderOfIds) {
+  heritage_.options.cpus = {0, 0};
+  start(costly_rules().c_str());
+  std::string answered;
+  std::string expected;
+  bool held_back = false;
+  uint32_t id = 0;
+  const auto take_replies = [&] {
+    const std::string before = answered;
+    while (const auto more = reply()) answered += *more + "\n";
+    return answered.size() > before.size();
+  };
+  for (int turns = 0; turns < 200; ++turns) {
+    for (int i = 0; i < 4; ++i) deliver(++id, 2);
+    ASSERT_EQ(loop_->turn(false), PacketLoop::Turn::kPackets);
+    held_back |= !take_replies();
+  }
+  EXPECT_TRUE(held_back) << "no batch was ever with the lanes";
+  loop_->finish();
+  take_replies();
+  EXPECT_EQ(loop_->turn(false), PacketLoop::Turn::kIdle);
+  for (uint32_t i = 1; i <= id; ++i) {
+    expected += fmt::format("one {}:1 +32{}", i, i % 4 == 0 ? "\n" : ", ");
+  }
+  EXPECT_EQ(answered, expected);
+  EXPECT_EQ(page_.loop.packets, id);
+  EXPECT_EQ(total(page_).changed, id);
 }
 
 TEST_F(PacketLoopTest, AReplyThatIsNotTakenBreaksTheLoop) {

@@ -223,8 +223,9 @@ Result<uint32_t> PacketLoop::configure(const QueueSettings& settings) {
 }
 
 void PacketLoop::steer(size_t received) {
+  if (!steers_) return;
   const auto length = limit_.after(received, filling_->capacity(), [this] { return waiting(); });
-  if (!length || !steers_) return;
+  if (!length) return;
   settings_.length = *length;
   page_->queue_length.store(*length, std::memory_order_relaxed);
   if (limit_.lowered()) bump(counters_->overloads);

@@ -78,7 +78,8 @@ class Worker {
   bool run() {
     const bool ended = serve();
     loop_.finish();
-    return ended;
+    // What could not be answered now is the successor's to release.
+    return ended && (loop_.broken_errno() == 0 || broken());
   }
 
   // After a death nobody knows how far the predecessor came with the queue's settings.
