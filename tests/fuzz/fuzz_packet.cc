@@ -3,6 +3,7 @@
 //
 // Input: a byte that picks the plan, then 8 bytes an edit (kind, 3 of place, 4 of value) up to a
 // zero kind, then the packet.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "core/bytes.h"
 #include "core/checksum.h"
 #include "core/describe.h"
 #include "core/mangle.h"
@@ -72,14 +74,26 @@ bool same_layout(const Packet& a, const Packet& b) {
          a.later_fragment == b.later_fragment;
 }
 
+bool all_covered_is_zero(const Packet& packet) {
+  return packet.has_transport() && packet.size >= covered_end(packet) &&
+         std::all_of(packet.data + packet.transport, packet.data + covered_end(packet),
+                     [](std::byte byte) { return byte == std::byte{0}; });
+}
+
 // Good stays good, bad stays bad, absent absent, partial partial. A partial one can turn good, or
-// the other way round, only by an edit that makes the two the same.
+// the other way round, only by an edit that makes the two the same. An ICMP message that was all 0
+// is bad by the 0 that it has for 0xffff: any words that add up to 0xffff make that 0 good.
 void check_states(const Packet& before, const Packet& after, ChecksumState transport,
-                  ChecksumState network) {
+                  ChecksumState network, bool was_zero) {
   if (before.family == Family::kIpv4) check(ipv4_checksum_state(after) == network);
   const ChecksumState now = transport_checksum_state(after);
   const bool ambiguous = transport == ChecksumState::kPartial || now == ChecksumState::kPartial;
-  if (!ambiguous) check(now == transport);
+  const bool icmp_of_zeros = was_zero && before.is(Protocol::kIcmp);
+  if (icmp_of_zeros && now == ChecksumState::kGood) {
+    check(load<uint16_t>(after.data + after.transport + 2) == 0);
+  } else if (!ambiguous) {
+    check(now == transport);
+  }
 }
 
 void edit_all(const uint8_t* data, size_t size, const std::vector<EditBytes>& edits, uint8_t plan) {
@@ -95,6 +109,7 @@ void edit_all(const uint8_t* data, size_t size, const std::vector<EditBytes>& ed
   const ChecksumState transport = transport_checksum_state(packet);
   const ChecksumState network =
       packet.family == Family::kIpv4 ? ipv4_checksum_state(packet) : ChecksumState::kNone;
+  const bool was_zero = all_covered_is_zero(packet);
   const bool live = plan % 2;
   if (live)
     packet.plan = checksum_plan(packet, Hook{static_cast<uint8_t>(plan / 2 % 5)}, plan >> 4, true);
@@ -110,7 +125,7 @@ void edit_all(const uint8_t* data, size_t size, const std::vector<EditBytes>& ed
   finish(packet);
   const Packet after = parse({bytes.get(), size});
   check(same_layout(before, after));
-  if (!live && packet.changed) check_states(before, after, transport, network);
+  if (!live && packet.changed) check_states(before, after, transport, network, was_zero);
 }
 
 }  // namespace
