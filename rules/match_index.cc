@@ -11,16 +11,6 @@ using Unsigned = uint32_t __attribute__((vector_size(16)));
 using Pair = uint64_t __attribute__((vector_size(16)));
 using Numbers = MatchIndex::Numbers;
 
-constexpr uint32_t kTopBit = uint32_t{1} << 31;
-// How many of the line's numbers are at most `number`, both flipped.
-uint32_t count_up_to(const MatchIndex::Line& line, int32_t number) noexcept {
-  const Numbers given = {number, number, number, number};
-  const Numbers greater = (line.numbers[0] > given) + (line.numbers[1] > given) +
-                          (line.numbers[2] > given) + (line.numbers[3] > given);
-  return static_cast<uint32_t>(static_cast<int>(MatchIndex::kLine) + greater[0] + greater[1] +
-                               greater[2] + greater[3]);
-}
-
 struct Given {
   Unsigned numbers[2];
 };
@@ -36,49 +26,28 @@ bool passes(const MatchIndex::Screen& screen, const Given& given) noexcept {
 
 }  // namespace
 
-MatchIndex::Subtree MatchIndex::cell_of(const Node& node, uint32_t number) const noexcept {
-  const auto flipped = static_cast<int32_t>(std::min(number, kMaximum) ^ kTopBit);
-  uint32_t line = 0;
-  for (uint32_t level = 0; level < node.levels; ++level) {
-    line = line * kLine + count_up_to(units_[node.lines[level] + line].line, flipped) - 1;
-  }
-  const Unit* const pair = &units_[node.lines[node.levels] + 2 * line];
-  __builtin_prefetch(pair + 1);
-  return pair[1].cells[count_up_to(pair->line, flipped) - 1];
-}
-
-// One call of find(). `waiting` holds subtrees that are still to be looked at.
+// What one call of find() is about.
 struct MatchIndex::Search {
   const Packet& packet;
   const Metadata& metadata;
   const MatchTests& tests;
+  const uint32_t from_box;
   const ScreenedNumbers numbers = screened_numbers(packet, metadata);
   const Given given = std::bit_cast<Given>(numbers);
   const Families family = packet.family == Family::kIpv4   ? kIpv4Bit
                           : packet.family == Family::kIpv6 ? kIpv6Bit
                                                            : Families{0};
-  const uint32_t from_box;
-  uint32_t best;
-  uint32_t waiting = 0;
-  std::array<uint32_t, kMostDepth*(kMostBeside + 2)> stack;  // not cleared: that takes longer
 
-  Search(const Packet& p, const Metadata& m, const MatchTests& t, uint32_t from,
-         uint32_t none) noexcept
-      : packet(p), metadata(m), tests(t), from_box(from), best(none) {}
-  void push(Subtree at) noexcept { stack[waiting++] = at.bits; }
-  Subtree pop() noexcept {
-    Subtree out;
-    out.bits = stack[--waiting];
-    return out;
+  uint32_t number(Dimension dimension) const noexcept {
+    const auto at = static_cast<size_t>(dimension);
+    return at < kScreened ? numbers[at] : other_number(dimension, packet, metadata);
   }
 };
 
 void MatchIndex::prefetch(Subtree at) const noexcept {
   switch (at.kind()) {
     case Kind::kNode:
-      __builtin_prefetch(&units_[at.at()]);
-      __builtin_prefetch(&units_[at.at() + 1]);
-      __builtin_prefetch(&units_[at.at() + 2]);
+      __builtin_prefetch(&nodes_[at.at()]);
       break;
     case Kind::kBox:
       __builtin_prefetch(&screens_[at.at()]);
@@ -93,75 +62,77 @@ void MatchIndex::prefetch(Subtree at) const noexcept {
 
 // Nodes that stand beside each other do not wait for one another's memory: their cells are found
 // first, then looked into.
-void MatchIndex::cut(Search& search, Subtree at) const noexcept {
-  for (;;) {
-    const Node& node = units_[at.at()].node;
-    if (node.first_box < search.best) {
-      const auto dimension = static_cast<size_t>(node.dimension);
-      const uint32_t number = dimension < kScreened
-                                  ? search.numbers[dimension]
-                                  : other_number(node.dimension, search.packet, search.metadata);
-      const Subtree cell = cell_of(node, number);
+uint32_t* MatchIndex::cut(const Search& search, Subtree at, uint32_t best,
+                          uint32_t* waiting) const noexcept {
+  const auto wait_for = [&](Subtree subtree) {
+    *waiting = subtree.bits;
+    waiting += subtree.kind() != Kind::kNothing;
+  };
+  do {
+    const Node& node = nodes_[at.at()];
+    if (node.first_box < best) {
+      Subtree cell;
+      cell.bits = cells_.find(node.row, search.number(node.dimension));
       prefetch(cell);
-      search.push(cell);
+      wait_for(cell);
     }
     at = node.beside;
-    if (at.kind() != Kind::kNode) break;
-  }
-  search.push(at);
+  } while (at.kind() == Kind::kNode);
+  wait_for(at);
+  return waiting;
 }
 
-// False: the boxes that follow cannot improve on the best.
-bool MatchIndex::try_box(Search& search, uint32_t box) const noexcept {
-  if (box >= search.best) return false;
-  if (box < search.from_box || !passes(screens_[box], search.given)) return true;
+uint32_t MatchIndex::try_box(const Search& search, uint32_t box, uint32_t best) const noexcept {
+  if (box >= best || box < search.from_box || !passes(screens_[box], search.given)) return best;
   const Decision decision = decisions_[box];
-  if ((decision.decides() & search.family) == 0 &&
-      !search.tests.matches(decision.rule(), search.packet, search.metadata)) {
-    return true;
-  }
-  search.best = box;
-  return false;
+  const bool matches = (decision.decides() & search.family) != 0 ||
+                       search.tests.matches(decision.rule(), search.packet, search.metadata);
+  return matches ? box : best;
 }
 
-void MatchIndex::try_list(Search& search, uint32_t at) const noexcept {
+uint32_t MatchIndex::try_list(const Search& search, uint32_t at, uint32_t best) const noexcept {
   const uint32_t size = lists_[at];
   const uint32_t* box = lists_.data() + at + 2;
   const uint32_t* const end = box + size;
   if (size > kShortList) {
-    if (!passes(screens_[box[-1]], search.given)) return;
+    if (!passes(screens_[box[-1]], search.given)) return best;
     box = std::lower_bound(box, end, search.from_box);
   }
-  while (box < end && try_box(search, *box)) ++box;
+  for (; box < end && *box < best; ++box) best = try_box(search, *box, best);
+  return best;
 }
 
 uint32_t MatchIndex::find(const Packet& packet, const Metadata& metadata, uint32_t from,
                           const MatchTests& tests) const noexcept {
   if (from >= tests.size()) return tests.size();
   const auto none = static_cast<uint32_t>(decisions_.size());
-  Search search(packet, metadata, tests, first_box_[from], none);
-  search.push(root_);
-  while (search.waiting > 0) {
-    const Subtree at = search.pop();
+  const Search search{packet, metadata, tests, first_box_[from]};
+  uint32_t best = none;
+  uint32_t stack[kMostDepth * (kMostBeside + 2)];  // not cleared: that takes longer
+  uint32_t* waiting = stack;
+  *waiting++ = root_.bits;
+  while (waiting > stack) {
+    Subtree at;
+    at.bits = *--waiting;
     switch (at.kind()) {
       case Kind::kNode:
-        cut(search, at);
+        waiting = cut(search, at, best, waiting);
         break;
       case Kind::kBox:
-        try_box(search, at.at());
+        best = try_box(search, at.at(), best);
         break;
       case Kind::kList:
-        try_list(search, at.at());
+        best = try_list(search, at.at(), best);
         break;
       case Kind::kNothing:
         break;
     }
   }
-  return search.best < none ? decisions_[search.best].rule() : tests.size();
+  return best < none ? decisions_[best].rule() : tests.size();
 }
 
 size_t MatchIndex::memory() const noexcept {
-  return screens_.size() * sizeof(Screen) + units_.size() * sizeof(Unit) +
+  return screens_.size() * sizeof(Screen) + nodes_.size() * sizeof(Node) + cells_.memory() +
          (decisions_.size() + first_box_.size() + lists_.size()) * sizeof(uint32_t);
 }
 

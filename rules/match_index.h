@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/packet.h"
+#include "rules/cell_table.h"
 #include "rules/match_boxes.h"
 #include "rules/match_tests.h"
 
@@ -35,27 +36,23 @@ class MatchIndex {
 
   // ---- The tree; for the builder ----
 
-  static constexpr uint32_t kLine = 16;  // numbers in a cache line
   using Numbers = int32_t __attribute__((vector_size(16)));
 
-  // A reference to a subtree: what it is in the first two bits, and which in the others.
+  // A reference to a subtree: what it is in two bits, and which in the others; a value of a
+  // CellTable.
   enum class Kind : uint32_t { kNothing, kBox, kList, kNode };
   struct Subtree {
+    static constexpr uint32_t kPlaceBits = 29;
     uint32_t bits = 0;
 
     Subtree() = default;
-    Subtree(Kind kind, uint32_t at) : bits(static_cast<uint32_t>(kind) << 30 | at) {}
-    Kind kind() const noexcept { return static_cast<Kind>(bits >> 30); }
-    uint32_t at() const noexcept { return bits & ((uint32_t{1} << 30) - 1); }
+    Subtree(Kind kind, uint32_t at) : bits(static_cast<uint32_t>(kind) << kPlaceBits | at) {}
+    Kind kind() const noexcept { return static_cast<Kind>(bits >> kPlaceBits); }
+    uint32_t at() const noexcept { return bits & ((uint32_t{1} << kPlaceBits) - 1); }
     bool operator==(const Subtree&) const = default;
   };
-  // Numbers in rising order, compared 16 at a time, with their top bit flipped: SSE2 compares
-  // signed numbers only.
-  struct alignas(64) Line {
-    Numbers numbers[4];
-  };
   // A box in the screened dimensions: a number is in it where number - low, with the top bit
-  // flipped, is at most `span`.
+  // flipped (SSE2 compares signed numbers only), is at most `span`.
   struct alignas(64) Screen {
     Numbers low[2];
     Numbers span[2];
@@ -71,48 +68,34 @@ class MatchIndex {
    private:
     uint32_t bits_;
   };
-  static constexpr uint32_t kMostLevels = 5;  // 16^5 cells
-  // A node and what it is searched by lie together in `units_`: the node, lines of numbers from
-  // the root's level on, then pairs of a line with the starts of cells and their subtrees. A
-  // number of a level begins a line of the next one.
-  struct Node {
+  struct alignas(32) Node {
     Subtree beside;
     uint32_t first_box = 0;  // the least in all of the node
+    CellTable::Row row;
     Dimension dimension{};
-    uint8_t levels = 0;                         // above the pairs
-    std::array<uint32_t, kMostLevels> lines{};  // where each level begins, then the pairs
-  };
-  union alignas(64) Unit {
-    Node node;
-    Line line;
-    std::array<Subtree, kLine> cells;
-
-    explicit Unit(const Node& value) : node(value) {}
-    explicit Unit(const Line& value) : line(value) {}
-    explicit Unit(const std::array<Subtree, kLine>& value) : cells(value) {}
   };
   // So many boxes of a list are compared at once; more of them only where the packet lies in the
   // screen around them, and from the first in question on.
   static constexpr uint32_t kShortList = 8;
   static constexpr uint32_t kMostDepth = 16;   // steps from a node to one of its cells
   static constexpr uint32_t kMostBeside = 24;  // subtrees that stand beside each other in a row
-  static constexpr uint32_t kMaximum = ~uint32_t{0} - 1;  // numbers above count as this one
 
  private:
   friend class MatchIndexBuilder;
 
   struct Search;
-  Subtree cell_of(const Node& node, uint32_t number) const noexcept;
-  void cut(Search& search, Subtree at) const noexcept;
-  bool try_box(Search& search, uint32_t box) const noexcept;
-  void try_list(Search& search, uint32_t at) const noexcept;
+  uint32_t* cut(const Search& search, Subtree at, uint32_t best, uint32_t* waiting) const noexcept;
+  // Each gives the best box so far, the least: `best`, or one that is less.
+  uint32_t try_box(const Search& search, uint32_t box, uint32_t best) const noexcept;
+  uint32_t try_list(const Search& search, uint32_t at, uint32_t best) const noexcept;
   void prefetch(Subtree at) const noexcept;
 
   std::vector<Screen> screens_;      // by box, then those around lists
   std::vector<Decision> decisions_;  // by box
   std::vector<uint32_t> first_box_;  // by rule
   std::vector<uint32_t> lists_;      // each: how many, a screen around them, the boxes in order
-  std::vector<Unit> units_;
+  std::vector<Node> nodes_;
+  CellTable cells_;
   Subtree root_;
   Shape shape_;
 };

@@ -51,9 +51,12 @@ class MatchIndexBuilder {
         std::clamp(all.size() * kAllowanceForBox, kLeastAllowance, kMostAllowance);
     const Built root = subtree(all, {.allowance = allowance});
     out_.root_ = root.subtree;
-    out_.shape_ = {.boxes = boxes_.size(), .nodes = nodes_, .most = root.most};
+    out_.shape_ = {.boxes = boxes_.size(),
+                   .nodes = static_cast<uint32_t>(out_.nodes_.size()),
+                   .most = root.most};
     out_.lists_.shrink_to_fit();
-    out_.units_.shrink_to_fit();
+    out_.nodes_.shrink_to_fit();
+    out_.cells_.shrink_to_fit();
   }
 
  private:
@@ -83,14 +86,9 @@ class MatchIndexBuilder {
   };
 
   Interval interval(Dimension dimension, uint32_t box) const {
-    Interval out = boxes_.intervals(dimension)[box];
-    out.low = std::min(out.low, MatchIndex::kMaximum);
-    out.high = std::min(out.high, MatchIndex::kMaximum);
-    return out;
+    return boxes_.intervals(dimension)[box];
   }
-  static bool narrow(const Interval& interval) {
-    return interval.low > 0 || interval.high < MatchIndex::kMaximum;
-  }
+  static bool narrow(const Interval& interval) { return !interval.everything(); }
 
   // Around all of the boxes.
   void add_screen(std::span<const uint32_t> boxes) {
@@ -207,7 +205,7 @@ class MatchIndexBuilder {
     for (const uint32_t box : boxes) {
       const Interval mine = interval(dimension, box);
       out.push_back(mine.low);
-      if (mine.high < MatchIndex::kMaximum) out.push_back(mine.high + 1);
+      if (mine.high < ~uint32_t{0}) out.push_back(mine.high + 1);
     }
     std::ranges::sort(out);
     const auto same = std::ranges::unique(out);
@@ -268,7 +266,7 @@ class MatchIndexBuilder {
     node.first_box = std::numeric_limits<uint32_t>::max();
     node.dimension = dimension;
     std::vector<uint32_t> starts;
-    std::vector<Subtree> cells;
+    std::vector<uint32_t> cells;
     std::unordered_multimap<uint64_t, size_t> seen;  // cells with equal boxes share a subtree
     std::vector<Built> built(made.cells.size());
     uint32_t most = 0;
@@ -287,8 +285,8 @@ class MatchIndexBuilder {
       }
       if (!boxes.empty()) node.first_box = std::min(node.first_box, boxes[0]);
       most = std::max(most, built[i].most);
-      if (!cells.empty() && cells.back() == built[i].subtree) continue;
-      cells.push_back(built[i].subtree);
+      if (!cells.empty() && cells.back() == built[i].subtree.bits) continue;
+      cells.push_back(built[i].subtree.bits);
       starts.push_back(made.starts[i]);
     }
     Limits beside = limits;
@@ -297,58 +295,13 @@ class MatchIndexBuilder {
     if (!made.beside.empty()) node.first_box = std::min(node.first_box, made.beside[0]);
     const Built rest = subtree(made.beside, beside);
     node.beside = rest.subtree;
-    ++nodes_;
-    return {{Kind::kNode, lay_out(node, starts, cells)}, most + rest.most};
-  }
-
-  // The node, the levels of its numbers from a single line down to the cells' starts, and the
-  // cells.
-  uint32_t lay_out(MatchIndex::Node node, const std::vector<uint32_t>& starts,
-                   const std::vector<Subtree>& cells) {
-    std::vector<std::vector<uint32_t>> levels{starts};
-    while (levels.back().size() > MatchIndex::kLine) {
-      std::vector<uint32_t> above;
-      for (size_t i = 0; i < levels.back().size(); i += MatchIndex::kLine) {
-        above.push_back(levels.back()[i]);
-      }
-      levels.push_back(std::move(above));
-    }
-    std::vector<MatchIndex::Unit>& units = out_.units_;
-    const auto place = static_cast<uint32_t>(units.size());
-    units.emplace_back(node);
-    node.levels = static_cast<uint8_t>(levels.size() - 1);
-    for (size_t i = 0; i < levels.size(); ++i) {
-      const std::vector<uint32_t>& level = levels[levels.size() - 1 - i];
-      node.lines[i] = static_cast<uint32_t>(units.size());
-      for (size_t at = 0; at < level.size(); at += MatchIndex::kLine) {
-        units.emplace_back(line_of(level, at));
-        if (i == node.levels) units.emplace_back(cells_of_line(cells, at));
-      }
-    }
-    units[place].node = node;
-    return place;
-  }
-
-  static MatchIndex::Line line_of(const std::vector<uint32_t>& numbers, size_t first) {
-    constexpr uint32_t kTopBit = uint32_t{1} << 31;
-    MatchIndex::Line line;
-    for (size_t i = 0; i < MatchIndex::kLine; ++i) {
-      const uint32_t number = first + i < numbers.size() ? numbers[first + i] : ~uint32_t{0};
-      line.numbers[i / 4][i % 4] = static_cast<int32_t>(number ^ kTopBit);
-    }
-    return line;
-  }
-  static std::array<Subtree, MatchIndex::kLine> cells_of_line(const std::vector<Subtree>& cells,
-                                                              size_t first) {
-    std::array<Subtree, MatchIndex::kLine> out{};
-    std::copy_n(cells.begin() + static_cast<std::ptrdiff_t>(first),
-                std::min<size_t>(MatchIndex::kLine, cells.size() - first), out.begin());
-    return out;
+    node.row = out_.cells_.add(starts, cells);
+    out_.nodes_.push_back(node);
+    return {{Kind::kNode, static_cast<uint32_t>(out_.nodes_.size() - 1)}, most + rest.most};
   }
 
   const MatchBoxes& boxes_;
   MatchIndex& out_;
-  uint32_t nodes_ = 0;
 };
 
 MatchIndex::MatchIndex(const MatchBoxes& boxes) { MatchIndexBuilder(boxes, this).build(); }
