@@ -33,6 +33,7 @@ struct Alternative {
   std::array<Constraint, 4> all{};
   uint32_t count = 0;
   Families decides = 0;
+  Families admits = kBothBits;
 
   void add(Dimension dimension, Interval interval) {
     if (!interval.everything()) all[count++] = {dimension, interval};
@@ -54,9 +55,9 @@ Alternative prefix_alternative(const Prefix& prefix, const std::array<Dimension,
     const uint32_t low = load_be32(prefix.address.bytes.data() + size_t{i} * 4);
     out.add(words[i], {low, low | static_cast<uint32_t>((uint64_t{1} << (32 - bits)) - 1)});
   }
-  // An address of the other family may have the same first words.
-  if (prefix.address.family == Family::kIpv4) out.decides = kIpv4Bit;
-  if (prefix.address.family == Family::kIpv6 && prefix.length <= 64) out.decides = kIpv6Bit;
+  const bool narrow = prefix.address.family == Family::kIpv4;
+  out.admits = narrow ? kIpv4Bit : kIpv6Bit;
+  if (narrow || prefix.length <= 64) out.decides = out.admits;
   return out;
 }
 
@@ -85,7 +86,7 @@ Alternative alternative_of(Key key, const Operand& operand) {
   }
   if (const auto* family = std::get_if<Family>(&operand)) {
     out.add(Dimension::kFamily, {static_cast<uint32_t>(*family), static_cast<uint32_t>(*family)});
-    out.decides = *family == Family::kIpv4 ? kIpv4Bit : kIpv6Bit;
+    out.decides = out.admits = *family == Family::kIpv4 ? kIpv4Bit : kIpv6Bit;
   }
   const auto* masked = std::get_if<MaskedValue>(&operand);
   // A mask of leading bits makes an interval, as of an address.
@@ -104,7 +105,7 @@ Alternatives range_alternatives(const Condition& condition,
   for (const Dimension dimension : dimensions) {
     for (const Range& range : ranges) {
       out.emplace_back().add(dimension, {range.low + base, range.high + base});
-      if (dimension < Dimension::kScreened) out.back().decides = kIpv4Bit | kIpv6Bit;
+      if (dimension < Dimension::kScreened) out.back().decides = kBothBits;
     }
   }
   return out;
@@ -135,7 +136,7 @@ Alternatives alternatives_of(const Condition& condition) {
   Alternatives out;
   for (const Operand& operand : condition.any_of) {
     out.push_back(alternative_of(condition.key, operand));
-    if (out.back().count == 0) return {Alternative{}};
+    if (out.back().count == 0 && out.back().admits == kBothBits) return {Alternative{}};
   }
   return out;
 }
@@ -143,6 +144,7 @@ Alternatives alternatives_of(const Condition& condition) {
 // What holds wherever either does.
 Alternative hull(const Alternative& a, const Alternative& b) {
   Alternative out;
+  out.admits = a.admits | b.admits;
   for (uint32_t i = 0; i < a.count; ++i) {
     const Constraint& mine = a.all[i];
     const Constraint* other = b.find(mine.dimension);
@@ -220,18 +222,20 @@ void MatchBoxes::add(const Match& match, size_t most) {
   for (size_t combination = 0; combination < combinations; ++combination) {
     Box box{};
     size_t left = combination;
-    Families decides = match.none_of.empty() ? kIpv4Bit | kIpv6Bit : 0;
+    Families decides = match.none_of.empty() ? kBothBits : 0;
+    Families admits = kBothBits;
     const bool possible = std::ranges::all_of(conditions, [&](const Alternatives& any) {
       const Alternative& one = any[std::exchange(left, left / any.size()) % any.size()];
       decides &= one.decides;
-      return narrow(box, one);
+      admits &= one.admits;
+      return admits != 0 && narrow(box, one);
     });
-    if (possible) put(box, decides);
+    if (possible) put(box, decides, admits);
   }
   first_.push_back(size());
 }
 
-void MatchBoxes::put(const Box& box, Families decides) {
+void MatchBoxes::put(const Box& box, Families decides, Families admits) {
   for (size_t i = 0; i < kDimensions; ++i) {
     if (intervals_[i].empty() && box[i].everything()) continue;
     intervals_[i].resize(rule_.size());
@@ -239,6 +243,7 @@ void MatchBoxes::put(const Box& box, Families decides) {
   }
   rule_.push_back(rules());
   decides_.push_back(decides);
+  admits_.push_back(admits);
 }
 
 ScreenedNumbers screened_numbers(const Packet& packet, const Metadata& metadata) noexcept {

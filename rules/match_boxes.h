@@ -56,11 +56,10 @@ ScreenedNumbers screened_numbers(const Packet& packet, const Metadata& metadata)
 // In one of the others.
 uint32_t other_number(Dimension dimension, const Packet& packet, const Metadata& metadata) noexcept;
 
-// For packets of which families what a box says in the screened dimensions is all that its rule
-// asks.
 using Families = uint8_t;
 constexpr Families kIpv4Bit = 1;
 constexpr Families kIpv6Bit = 2;
+constexpr Families kBothBits = kIpv4Bit | kIpv6Bit;
 
 // All boxes of all rules; those of a rule lie together.
 class MatchBoxes {
@@ -77,18 +76,23 @@ class MatchBoxes {
   // A rule's boxes are [first(rule), first(rule + 1)).
   const std::vector<uint32_t>& first() const { return first_; }
   const std::vector<uint32_t>& rule_of_box() const { return rule_; }
+  // By box: for packets of which families what it says in the screened dimensions is all that its
+  // rule asks.
   const std::vector<Families>& decides() const { return decides_; }
+  // By box: packets of which families may lie in it. One of no family may lie in those of IPv4's.
+  const std::vector<Families>& admits() const { return admits_; }
   // Empty where no box says anything of that dimension.
   const std::vector<Interval>& intervals(Dimension dimension) const {
     return intervals_[static_cast<size_t>(dimension)];
   }
 
  private:
-  void put(const std::array<Interval, kDimensions>& box, Families decides);
+  void put(const std::array<Interval, kDimensions>& box, Families decides, Families admits);
 
   std::vector<uint32_t> first_;
   std::vector<uint32_t> rule_;
   std::vector<Families> decides_;
+  std::vector<Families> admits_;
   std::array<std::vector<Interval>, kDimensions> intervals_;
 };
 

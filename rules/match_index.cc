@@ -110,7 +110,8 @@ uint32_t MatchIndex::find(const Packet& packet, const Metadata& metadata, uint32
   uint32_t best = none;
   uint32_t stack[kMostDepth * (kMostBeside + 2)];  // not cleared: that takes longer
   uint32_t* waiting = stack;
-  *waiting++ = root_.bits;
+  const Family family = packet.family != Family::kNone ? packet.family : metadata.family;
+  *waiting++ = (family == Family::kIpv6 ? wide_ : narrow_).bits;
   while (waiting > stack) {
     Subtree at;
     at.bits = *--waiting;

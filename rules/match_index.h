@@ -1,7 +1,7 @@
-// Which rules may match a packet: a tree over the boxes of the rules. A node cuts one dimension
-// into cells, each with a subtree of the boxes that cover it; boxes that say nothing of that
-// dimension, or would cover too many cells, stand in one more subtree beside. Superset of what
-// matches: the caller asks the tests of each candidate.
+// Which rules may match a packet: a tree over the boxes of the rules, one for each family. A node
+// cuts one dimension into cells, each with a subtree of the boxes that cover it; boxes that say
+// nothing of that dimension, or would cover too many cells, stand in one more subtree beside.
+// Superset of what matches: the caller asks the tests of each candidate.
 //
 // Made by match_index_builder.cc; read only afterwards.
 #pragma once
@@ -96,7 +96,8 @@ class MatchIndex {
   std::vector<uint32_t> lists_;      // each: how many, a screen around them, the boxes in order
   std::vector<Node> nodes_;
   CellTable cells_;
-  Subtree root_;
+  Subtree narrow_;  // for all packets but IPv6's
+  Subtree wide_;
   Shape shape_;
 };
 

@@ -45,21 +45,34 @@ class MatchIndexBuilder {
       out_.decisions_.emplace_back(boxes_.rule_of_box()[box], boxes_.decides()[box]);
       add_screen({&box, 1});
     }
-    Boxes all(boxes_.size());
-    for (uint32_t box = 0; box < boxes_.size(); ++box) all[box] = box;
-    const size_t allowance =
-        std::clamp(all.size() * kAllowanceForBox, kLeastAllowance, kMostAllowance);
-    const Built root = subtree(all, {.allowance = allowance});
-    out_.root_ = root.subtree;
-    out_.shape_ = {.boxes = boxes_.size(),
-                   .nodes = static_cast<uint32_t>(out_.nodes_.size()),
-                   .most = root.most};
+    out_.shape_ = {.boxes = boxes_.size()};
+    const Boxes narrow = admitting(kIpv4Bit);
+    const Boxes wide = admitting(kIpv6Bit);
+    out_.narrow_ = tree(narrow);
+    out_.wide_ = narrow == wide ? out_.narrow_ : tree(wide);
+    out_.shape_.nodes = static_cast<uint32_t>(out_.nodes_.size());
     out_.lists_.shrink_to_fit();
     out_.nodes_.shrink_to_fit();
     out_.cells_.shrink_to_fit();
   }
 
  private:
+  Boxes admitting(Families family) const {
+    Boxes out;
+    for (uint32_t box = 0; box < boxes_.size(); ++box) {
+      if ((boxes_.admits()[box] & family) != 0) out.push_back(box);
+    }
+    return out;
+  }
+
+  Subtree tree(const Boxes& all) {
+    const size_t allowance =
+        std::clamp(all.size() * kAllowanceForBox, kLeastAllowance, kMostAllowance);
+    const Built root = subtree(all, {.allowance = allowance});
+    out_.shape_.most = std::max(out_.shape_.most, root.most);
+    return root.subtree;
+  }
+
   // What a subtree may still do.
   struct Limits {
     size_t allowance = 0;
