@@ -40,10 +40,6 @@ class CellTable {
     }
     return out;
   }
-  void prefetch(const Row& row, uint32_t number) const noexcept {
-    __builtin_prefetch(&slots_[slot_of(row, number)]);
-  }
-
   void shrink_to_fit();
   size_t memory() const noexcept;
 

@@ -222,7 +222,7 @@ void MatchBoxes::add(const Match& match, size_t most) {
   for (size_t combination = 0; combination < combinations; ++combination) {
     Box box{};
     size_t left = combination;
-    Families decides = match.none_of.empty() ? kBothBits : 0;
+    Families decides = kBothBits;
     Families admits = kBothBits;
     const bool possible = std::ranges::all_of(conditions, [&](const Alternatives& any) {
       const Alternative& one = any[std::exchange(left, left / any.size()) % any.size()];
@@ -233,6 +233,7 @@ void MatchBoxes::add(const Match& match, size_t most) {
     if (possible) put(box, decides, admits);
   }
   first_.push_back(size());
+  excepts_.push_back(!match.none_of.empty());
 }
 
 void MatchBoxes::put(const Box& box, Families decides, Families admits) {

@@ -76,8 +76,10 @@ class MatchBoxes {
   // A rule's boxes are [first(rule), first(rule + 1)).
   const std::vector<uint32_t>& first() const { return first_; }
   const std::vector<uint32_t>& rule_of_box() const { return rule_; }
+  // By rule: whether it has exceptions (`not`).
+  const std::vector<bool>& excepts() const { return excepts_; }
   // By box: for packets of which families what it says in the screened dimensions is all that its
-  // rule asks.
+  // rule asks, exceptions aside.
   const std::vector<Families>& decides() const { return decides_; }
   // By box: packets of which families may lie in it. One of no family may lie in those of IPv4's.
   const std::vector<Families>& admits() const { return admits_; }
@@ -91,6 +93,7 @@ class MatchBoxes {
 
   std::vector<uint32_t> first_;
   std::vector<uint32_t> rule_;
+  std::vector<bool> excepts_;
   std::vector<Families> decides_;
   std::vector<Families> admits_;
   std::array<std::vector<Interval>, kDimensions> intervals_;

@@ -44,24 +44,8 @@ struct MatchIndex::Search {
   }
 };
 
-void MatchIndex::prefetch(Subtree at) const noexcept {
-  switch (at.kind()) {
-    case Kind::kNode:
-      __builtin_prefetch(&nodes_[at.at()]);
-      break;
-    case Kind::kBox:
-      __builtin_prefetch(&screens_[at.at()]);
-      break;
-    case Kind::kList:
-      __builtin_prefetch(&lists_[at.at()]);
-      break;
-    case Kind::kNothing:
-      break;
-  }
-}
-
-// Nodes that stand beside each other do not wait for one another's memory: their cells are found
-// first, then looked into.
+// Cells of nodes that stand beside each other are all found before one is looked into, so that they
+// do not wait for one another's memory.
 uint32_t* MatchIndex::cut(const Search& search, Subtree at, uint32_t best,
                           uint32_t* waiting) const noexcept {
   const auto wait_for = [&](Subtree subtree) {
@@ -73,7 +57,6 @@ uint32_t* MatchIndex::cut(const Search& search, Subtree at, uint32_t best,
     if (node.first_box < best) {
       Subtree cell;
       cell.bits = cells_.find(node.row, search.number(node.dimension));
-      prefetch(cell);
       wait_for(cell);
     }
     at = node.beside;
@@ -85,8 +68,12 @@ uint32_t* MatchIndex::cut(const Search& search, Subtree at, uint32_t best,
 uint32_t MatchIndex::try_box(const Search& search, uint32_t box, uint32_t best) const noexcept {
   if (box >= best || box < search.from_box || !passes(screens_[box], search.given)) return best;
   const Decision decision = decisions_[box];
-  const bool matches = (decision.decides() & search.family) != 0 ||
-                       search.tests.matches(decision.rule(), search.packet, search.metadata);
+  bool matches = (decision.decides() & search.family) != 0;
+  if (!matches) {
+    matches = search.tests.matches(decision.rule(), search.packet, search.metadata);
+  } else if (decision.excepts()) {
+    matches = !search.tests.excepts(decision.rule(), search.packet, search.metadata);
+  }
   return matches ? box : best;
 }
 
@@ -96,7 +83,7 @@ uint32_t MatchIndex::try_list(const Search& search, uint32_t at, uint32_t best) 
   const uint32_t* const end = box + size;
   if (size > kShortList) {
     if (!passes(screens_[box[-1]], search.given)) return best;
-    box = std::lower_bound(box, end, search.from_box);
+    if (*box < search.from_box) box = std::lower_bound(box, end, search.from_box);
   }
   for (; box < end && *box < best; ++box) best = try_box(search, *box, best);
   return best;

@@ -60,10 +60,12 @@ class MatchIndex {
   // What to do when a packet lies in a box.
   class Decision {
    public:
-    Decision(uint32_t rule, Families decides) : bits_(rule << 2 | decides) {}
-    uint32_t rule() const noexcept { return bits_ >> 2; }
-    // Packets of these families match; others are asked the rule's tests.
+    Decision(uint32_t rule, bool excepts, Families decides)
+        : bits_(rule << 3 | uint32_t{excepts} << 2 | decides) {}
+    uint32_t rule() const noexcept { return bits_ >> 3; }
+    // Packets of these families match, unless excepted; others are asked the rule's tests.
     Families decides() const noexcept { return bits_ & 3; }
+    bool excepts() const noexcept { return (bits_ & 4) != 0; }
 
    private:
     uint32_t bits_;
@@ -88,7 +90,6 @@ class MatchIndex {
   // Each gives the best box so far, the least: `best`, or one that is less.
   uint32_t try_box(const Search& search, uint32_t box, uint32_t best) const noexcept;
   uint32_t try_list(const Search& search, uint32_t at, uint32_t best) const noexcept;
-  void prefetch(Subtree at) const noexcept;
 
   std::vector<Screen> screens_;      // by box, then those around lists
   std::vector<Decision> decisions_;  // by box

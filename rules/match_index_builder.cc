@@ -42,7 +42,8 @@ class MatchIndexBuilder {
   void build() {
     out_.first_box_ = boxes_.first();
     for (uint32_t box = 0; box < boxes_.size(); ++box) {
-      out_.decisions_.emplace_back(boxes_.rule_of_box()[box], boxes_.decides()[box]);
+      const uint32_t rule = boxes_.rule_of_box()[box];
+      out_.decisions_.emplace_back(rule, boxes_.excepts()[rule], boxes_.decides()[box]);
       add_screen({&box, 1});
     }
     out_.shape_ = {.boxes = boxes_.size()};

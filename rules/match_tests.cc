@@ -15,6 +15,7 @@ __extension__ using Wide = unsigned __int128;
 struct WideRange {
   Wide low, high;
 };
+constexpr uint32_t kRuleWords = 2;  // whether it looks at the transport; how many groups
 constexpr uint32_t kRangeWords = 2;
 constexpr uint32_t kInterfaceWords = 8;
 constexpr uint32_t kIcmpWords = 6;
@@ -349,20 +350,37 @@ void MatchTests::put_bytes(const BytesMatch& operand) {
   std::ranges::copy(operand.mask, out + size);
 }
 
+namespace {
+
+// Groups lie one after the other, each behind its size.
+bool any_holds(const uint32_t* group, uint32_t count, const Packet& packet,
+               const Metadata& metadata) noexcept {
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t* const end = group + 1 + group[0];
+    if (all_hold(group + 1, end, packet, metadata)) return true;
+    group = end;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool MatchTests::matches(uint32_t rule, const Packet& packet,
                          const Metadata& metadata) const noexcept {
-  const uint32_t* at = words_.data() + starts_[rule];
+  const uint32_t* const at = words_.data() + starts_[rule];
+  const uint32_t* const first = at + kRuleWords;
+  const uint32_t* const exceptions = first + 1 + first[0];
   if (at[0] && packet.later_fragment) return false;
-  const uint32_t groups = at[1];
-  at += 2;
-  const uint32_t* end = at + 1 + at[0];
-  if (!all_hold(at + 1, end, packet, metadata)) return false;
-  for (uint32_t i = 1; i < groups; ++i) {
-    at = end;
-    end = at + 1 + at[0];
-    if (all_hold(at + 1, end, packet, metadata)) return false;
-  }
-  return true;
+  return all_hold(first + 1, exceptions, packet, metadata) &&
+         !any_holds(exceptions, at[1] - 1, packet, metadata);
+}
+
+bool MatchTests::excepts(uint32_t rule, const Packet& packet,
+                         const Metadata& metadata) const noexcept {
+  const uint32_t* const at = words_.data() + starts_[rule];
+  const uint32_t* const first = at + kRuleWords;
+  if (at[0] && packet.later_fragment) return true;
+  return any_holds(first + 1 + first[0], at[1] - 1, packet, metadata);
 }
 
 }  // namespace fettle

@@ -25,8 +25,8 @@ class MatchTests {
   // Requires !packet.malformed(), or an empty packet where no rule looks at one. A rule that looks
   // at the transport header or behind it matches no later fragment.
   bool matches(uint32_t rule, const Packet& packet, const Metadata& metadata) const noexcept;
-  // Asks the processor for what matches() will read.
-  void prefetch(uint32_t rule) const noexcept { __builtin_prefetch(words_.data() + starts_[rule]); }
+  // The same for one that is known to satisfy all but the exceptions: whether one of them holds.
+  bool excepts(uint32_t rule, const Packet& packet, const Metadata& metadata) const noexcept;
 
   uint32_t size() const noexcept { return static_cast<uint32_t>(starts_.size()); }
   size_t memory() const noexcept { return (words_.size() + starts_.size()) * sizeof(uint32_t); }
