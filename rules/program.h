@@ -56,7 +56,9 @@ struct ProgramState {
   LogSink* log = nullptr;  // may be null
 };
 
-struct Outcome {
+// Too big for registers: packed into one, its members would be stored one by one and at once loaded
+// together, for which a processor has to wait.
+struct alignas(32) Outcome {
   Verdict verdict = Verdict::kAccept;
   uint16_t queue = 0;
   bool changed = false;       // bytes differ: the payload must go back

@@ -1,5 +1,7 @@
 #include "workers/batch.h"
 
+#include <new>
+
 #include "core/offload.h"
 
 namespace fettle {
@@ -18,7 +20,8 @@ void apply_all(const Program& program, std::span<InHand* const> hands,
                ProgramState& state) noexcept {
   for (InHand* hand : hands) hand->looked = program.look(hand->packet, hand->metadata);
   for (InHand* hand : hands) {
-    hand->outcome = program.apply(hand->packet, hand->metadata, state, hand->looked);
+    // Made in its place, not copied there: see Outcome.
+    new (&hand->outcome) Outcome(program.apply(hand->packet, hand->metadata, state, hand->looked));
   }
 }
 
