@@ -89,7 +89,8 @@ struct Seen {
   bool operator==(const Seen&) const = default;
 };
 
-Seen replayed(size_t lane_count, bool last_lane_first) {
+// `part`: so many records are dealt at a time; 0: all.
+Seen replayed(size_t lane_count, bool last_lane_first, size_t part = 0) {
   const Program program = compiled(kRules);
   const Metadata metadata;
   std::vector<std::unique_ptr<ReplayLane>> lanes;
@@ -99,8 +100,10 @@ Seen replayed(size_t lane_count, bool last_lane_first) {
   if (last_lane_first) std::ranges::reverse(lanes);
   Chunk traffic_chunk(traffic());
   ReplayChunk& chunk = traffic_chunk.chunk;
-  chunk.deal(program, metadata, lane_count);
-  for (auto& lane : lanes) lane->run(chunk);
+  chunk.begin(lane_count);
+  while (chunk.deal_part(program, metadata, part == 0 ? chunk.piece.records.size() : part)) {
+    for (auto& lane : lanes) lane->run(chunk);
+  }
   chunk.sort_log();
 
   Seen out;
@@ -165,6 +168,14 @@ TEST(ReplayLanes, TheNumberOfLanesAndTheirOrderChangeNothing) {
     for (const bool last_lane_first : {false, true}) {
       EXPECT_EQ(replayed(lane_count, last_lane_first), one) << lane_count << " lanes";
     }
+  }
+}
+
+TEST(ReplayLanes, NorDoesTheSizeOfTheParts) {
+  const Seen whole = replayed(1, false);
+  for (const size_t part : {1u, 2u, 64u, 1049u, 1050u, 1051u}) {
+    EXPECT_EQ(replayed(1, false, part), whole) << part;
+    EXPECT_EQ(replayed(3, true, part), whole) << part;
   }
 }
 

@@ -12,22 +12,27 @@ namespace {
 // Rules' counters of two lanes lie on no common cache line.
 constexpr size_t kApart = 64 / sizeof(RuleCounters);
 
-Metadata metadata_of(const Metadata& common, const Packet& packet) {
-  Metadata metadata = common;
-  metadata.family = packet.family;
-  return metadata;
-}
-
 }  // namespace
 
 void ReplayChunk::deal(const Program& program, const Metadata& metadata, size_t lane_count) {
-  packets = not_ip = 0;
-  items.clear();
+  begin(lane_count);
+  deal_part(program, metadata, piece.records.size());
+}
+
+void ReplayChunk::begin(size_t lane_count) {
+  dealt = packets = not_ip = 0;
   log.clear();
   lanes.resize(lane_count);
+}
+
+bool ReplayChunk::deal_part(const Program& program, const Metadata& metadata, size_t records) {
+  items.clear();
   for (auto& lane : lanes) lane.clear();
-  for (uint32_t i = 0; i < piece.records.size(); ++i) {
-    const Record& record = piece.records[i];
+  const size_t end = std::min(piece.records.size() - dealt, records) + dealt;
+  if (dealt == end) return false;
+  Metadata its_own = metadata;
+  for (; dealt < end; ++dealt) {
+    const Record& record = piece.records[dealt];
     if (record.frame.data() == nullptr) continue;
     ++packets;
     const auto network = network_layer(record.link_type, record.frame);
@@ -36,11 +41,16 @@ void ReplayChunk::deal(const Program& program, const Metadata& metadata, size_t 
       continue;
     }
     const Packet packet = parse(*network);
-    const size_t lane = lane_count == 1 ? 0 : flow_hash(packet) % lane_count;
+    const size_t lane = lanes.size() == 1 ? 0 : flow_hash(packet) % lanes.size();
     lanes[lane].push_back(static_cast<uint32_t>(items.size()));
-    const uint32_t looked = program.look(packet, metadata_of(metadata, packet));
-    items.push_back({.packet = packet, .looked = looked, .record = i, .number = packets});
+    its_own.family = packet.family;
+    const uint32_t looked = program.look(packet, its_own);
+    items.push_back({.packet = packet,
+                     .looked = looked,
+                     .record = static_cast<uint32_t>(dealt),
+                     .number = packets});
   }
+  return true;
 }
 
 void ReplayChunk::sort_log() { std::ranges::stable_sort(log, {}, &LogLine::number); }
@@ -57,7 +67,8 @@ void ReplayLane::run(ReplayChunk& chunk) {
   for (const uint32_t place : chunk.lanes[index_]) {
     ReplayChunk::Item& item = chunk.items[place];
     number_ = item.number;
-    Metadata metadata = metadata_of(metadata_, item.packet);
+    Metadata metadata = metadata_;
+    metadata.family = item.packet.family;
     const Outcome outcome = program_.apply(item.packet, metadata, state_, item.looked);
     if (outcome.verdict == Verdict::kDrop) chunk.piece.records[item.record].raw = {};
   }

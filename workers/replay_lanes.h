@@ -29,6 +29,7 @@ struct ReplayChunk {
   };
 
   CapturePiece piece;  // the raw bytes of a dropped packet's record are none
+  size_t dealt = 0;    // of the piece's records
   uint32_t packets = 0;
   uint32_t not_ip = 0;
   std::vector<Item> items;
@@ -37,6 +38,10 @@ struct ReplayChunk {
 
   // Deals the packets of `piece` to so many lanes.
   void deal(const Program& program, const Metadata& metadata, size_t lane_count);
+  // The same in parts of so many records, each of which the lanes take before the next is dealt: of
+  // what is short, all is still in the first-level cache then. False: there are no more.
+  void begin(size_t lane_count);
+  bool deal_part(const Program& program, const Metadata& metadata, size_t records);
   // Brings the log's lines back into the order of the packets.
   void sort_log();
 };

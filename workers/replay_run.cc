@@ -35,6 +35,8 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kLanesPerThread = 4;
 constexpr size_t kMostLanes = 64;
 constexpr size_t kChunksPerThread = 3;
+// One thread deals itself so many records at a time.
+constexpr size_t kPart = 64;
 
 class Replay {
  public:
@@ -127,8 +129,8 @@ class Replay {
   void run_alone() {
     ReplayChunk chunk;
     while (read(chunk)) {
-      deal(chunk);
-      lanes_[0]->run(chunk);
+      chunk.begin(1);
+      while (chunk.deal_part(input_.program, input_.metadata, kPart)) lanes_[0]->run(chunk);
       finish(chunk);
     }
   }
