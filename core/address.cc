@@ -20,7 +20,11 @@ Address Address::ipv4(uint32_t host_order) {
 Address Address::from_bytes(Family family, const std::byte* at) {
   Address out;
   out.family = family;
-  std::memcpy(out.bytes.data(), at, out.size());
+  if (family == Family::kIpv4) {
+    std::memcpy(out.bytes.data(), at, 4);
+  } else {
+    std::memcpy(out.bytes.data(), at, 16);
+  }
   return out;
 }
 

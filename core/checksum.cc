@@ -84,18 +84,6 @@ uint64_t sum(Bytes bytes, uint64_t start) {
   return total;
 }
 
-bool has_pseudo_header(uint8_t protocol) {
-  switch (Protocol{protocol}) {
-    case Protocol::kTcp:
-    case Protocol::kUdp:
-    case Protocol::kUdpLite:
-    case Protocol::kIcmpv6:
-      return true;
-    default:
-      return false;
-  }
-}
-
 uint64_t pseudo_header_sum(const Packet& packet) {
   if (!has_pseudo_header(packet.protocol)) return 0;
   const uint32_t address = packet.family == Family::kIpv4 ? 4 : 16;
@@ -104,47 +92,17 @@ uint64_t pseudo_header_sum(const Packet& packet) {
   const std::byte* destination = packet.data + packet.final_destination;
   const uint32_t elided = packet.final_elided;
   const uint32_t length = packet.transport_end - packet.transport;
+  const uint64_t start = as_loaded(packet.protocol) + as_loaded(length) + as_loaded(length >> 16);
+  if (packet.family == Family::kIpv4 && packet.final_destination == 16) {
+    return add_halves(start, load<uint64_t>(source));  // both addresses in one
+  }
 
-  uint64_t total = sum({source, address}, as_loaded(packet.protocol));
-  total += as_loaded(length) + as_loaded(length >> 16);
+  uint64_t total = sum({source, address}, start);
   if (elided == 0) return sum({destination, address}, total);
   std::array<std::byte, 16> whole;
   std::copy_n(packet.dst_bytes(), elided, whole.begin());
   std::copy_n(destination + elided, 16 - elided, whole.begin() + elided);
   return sum(whole, total);
-}
-
-int checksum_field(uint8_t protocol) {
-  switch (Protocol{protocol}) {
-    case Protocol::kTcp:
-      return 16;
-    case Protocol::kUdp:
-    case Protocol::kUdpLite:
-      return 6;
-    case Protocol::kIcmp:
-    case Protocol::kIcmpv6:
-      return 2;
-    case Protocol::kSctp:
-      return 8;
-  }
-  return -1;
-}
-
-uint32_t covered_end(const Packet& packet) {
-  if (!packet.is(Protocol::kUdpLite)) return packet.transport_end;
-  const uint32_t coverage = load_be16(packet.data + packet.transport + 4);
-  return coverage == 0 ? packet.transport_end : packet.transport + coverage;
-}
-
-uint16_t update(uint16_t field, Bytes old_bytes, Bytes new_bytes, bool odd) {
-  uint16_t out = fold(sum(old_bytes));
-  uint16_t in = fold(sum(new_bytes));
-  if (odd) {
-    out = std::byteswap(out);
-    in = std::byteswap(in);
-  }
-  const auto complement = [](uint16_t value) -> uint64_t { return static_cast<uint16_t>(~value); };
-  return static_cast<uint16_t>(~fold(complement(field) + complement(out) + in));
 }
 
 uint16_t full_transport_checksum(const Packet& packet) {

@@ -1,6 +1,7 @@
 #include "core/mangle.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/checksum.h"
@@ -26,6 +27,42 @@ bool field_is_here(const Packet& packet) {
   if (packet.transport == 0 || packet.stop == ParseStop::kUnknownTransport) return false;
   const uint32_t width = packet.is(Protocol::kSctp) ? 4 : 2;
   return field_of(packet) + width <= packet.size;
+}
+
+// memcmp() == 0 and memmove(), without a call for the sizes of most edits.
+bool same(const std::byte* one, const std::byte* other, size_t size) {
+  switch (size) {
+    case 1:
+      return *one == *other;
+    case 2:
+      return load<uint16_t>(one) == load<uint16_t>(other);
+    case 4:
+      return load<uint32_t>(one) == load<uint32_t>(other);
+    case 16:
+      return load<uint64_t>(one) == load<uint64_t>(other) &&
+             load<uint64_t>(one + 8) == load<uint64_t>(other + 8);
+    default:
+      return std::memcmp(one, other, size) == 0;
+  }
+}
+
+void copy(std::byte* to, const std::byte* from, size_t size) {
+  switch (size) {
+    case 1:
+      *to = *from;
+      break;
+    case 2:
+      store(to, load<uint16_t>(from));
+      break;
+    case 4:
+      store(to, load<uint32_t>(from));
+      break;
+    case 16:
+      store(to, load<std::array<uint64_t, 2>>(from));
+      break;
+    default:
+      std::memmove(to, from, size);
+  }
 }
 
 // What edits do to the transport checksum; before the first one, while the field still tells.
@@ -56,6 +93,80 @@ Sum judge(const Packet& packet) {
   if (field != fold(pseudo_header_sum(packet))) return Sum::kIncremental;
   const bool good = packet.size >= covered_end(packet) && transport_sum_is_right(packet);
   return good ? Sum::kIncremental : Sum::kPseudo;
+}
+
+// A transport checksum after a change, where it is whole and where it is partial.
+uint16_t updated(const Packet& packet, uint16_t field, uint16_t change) {
+  const uint16_t value = update(field, change);
+  const bool udp = packet.is(Protocol::kUdp) || packet.is(Protocol::kUdpLite);
+  return udp && value == 0 ? uint16_t{0xffff} : value;
+}
+
+uint16_t updated_partial(uint16_t field, uint16_t change) {
+  return static_cast<uint16_t>(~update(static_cast<uint16_t>(~field), change));
+}
+
+// Edits that most rules make: what they overwrite is never structure, and enters each checksum
+// whole or not at all.
+struct Plain {
+  bool is_plain = false;
+  bool network = false;    // enters the IPv4 header's checksum
+  bool pseudo = false;     // the pseudo-header's
+  bool transport = false;  // the transport's, with an internet checksum, by its own bytes
+};
+
+Plain plain_in_network(const Packet& packet, uint32_t at, Bytes bytes) {
+  const size_t size = bytes.size();
+  if (packet.family == Family::kIpv4) {
+    const bool address = size == 4 && (at == 12 || (at == 16 && packet.final_destination == 16));
+    const bool ttl_or_dscp = size == 1 && (at == 8 || at == 1);
+    return {.is_plain = address || ttl_or_dscp, .network = true, .pseudo = address};
+  }
+  if (packet.family != Family::kIpv6) return {};
+  const bool source = at == 8 && packet.home_address == 0;
+  const bool address = size == 16 && (source || (at == 24 && packet.final_destination == 24));
+  const bool hop_limit = size == 1 && at == 7;
+  const bool dscp = size == 2 && at == 0 && load_u8(bytes.data()) >> 4 == 6;
+  return {.is_plain = address || hop_limit || dscp, .pseudo = address};
+}
+
+Plain plain_in_transport(const Packet& packet, uint32_t at, size_t size) {
+  const bool tcp = packet.is(Protocol::kTcp);
+  const bool udp = packet.is(Protocol::kUdp);
+  if (!packet.has_transport() || !(tcp || udp || packet.is(Protocol::kIcmpv6))) return {};
+  const uint32_t from = at - packet.transport;
+  const uint32_t to = from + static_cast<uint32_t>(size);
+  const bool before = to <= (tcp ? 12 : udp ? 4 : 2);
+  const bool flags_or_window = tcp && from >= 13 && to <= 16;
+  const bool behind = from >= (tcp ? 18 : udp ? 8 : 4);
+  const bool covered = to <= packet.transport_end - packet.transport;
+  return {.is_plain = (before || flags_or_window || behind) && covered, .transport = true};
+}
+
+// What a Replacement of the packet itself does, without looking for what may be special.
+Edit replace_plainly(Packet& packet, uint32_t at, Bytes bytes, Plain plain) {
+  std::byte* const place = packet.data + at;
+  if (same(place, bytes.data(), bytes.size())) return Edit::kDone;
+  if (packet.sum == Sum::kUnknown) packet.sum = judge(packet);
+  // All headers are of even length, so that one counts for both checksums.
+  const bool odd = (at & 1) != 0;
+  const uint16_t change = difference({place, bytes.size()}, bytes, odd);
+  copy(place, bytes.data(), bytes.size());
+  packet.changed = true;
+
+  if (plain.network) {
+    std::byte* const field = packet.data + 10;
+    store(field, update(load<uint16_t>(field), change));
+  }
+  const bool in_pseudo = plain.pseudo && has_pseudo_header(packet.protocol);
+  if (!in_pseudo && !plain.transport) return Edit::kDone;
+  std::byte* const field = packet.data + field_of(packet);
+  if (packet.sum == Sum::kIncremental) {
+    store(field, updated(packet, load<uint16_t>(field), change));
+  } else if (packet.sum == Sum::kPseudo && in_pseudo) {
+    store(field, updated_partial(load<uint16_t>(field), change));
+  }
+  return Edit::kDone;
 }
 
 // One edit of a packet on its way into the bytes, with all that follows from it. The packet may be
@@ -188,6 +299,11 @@ Edit edit(Packet& packet, Packet* outer, uint32_t offset, Bytes bytes) {
   const uint32_t end = writable_end(packet);
   if (offset > end || bytes.size() > end - offset) return Edit::kMiss;
   if (bytes.empty()) return Edit::kDone;
+  if (outer == nullptr) {
+    const Plain plain = offset < packet.header ? plain_in_network(packet, offset, bytes)
+                                               : plain_in_transport(packet, offset, bytes.size());
+    if (plain.is_plain) return replace_plainly(packet, offset, bytes, plain);
+  }
   if (!keeps_structure(packet, offset, bytes)) return Edit::kMiss;
   return Replacement(packet, outer, offset, bytes).apply();
 }

@@ -267,22 +267,15 @@ bool parse_quoted(const Packet& packet, Packet* quote) {
   return true;
 }
 
-bool resolve(const Packet& packet, Origin origin, uint32_t at, uint32_t* offset) {
-  uint32_t base = 0;
-  uint32_t end = packet.size;
-  if (origin == Origin::kPayload || origin == Origin::kTransport) {
-    if (packet.malformed() || packet.transport == 0) return false;
-    base = origin == Origin::kPayload ? packet.payload : packet.transport;
-    end = std::min(end, packet.transport_end);
-  } else if (origin != Origin::kNetwork) {
-    Packet quote;
-    if (!parse_quoted(packet, &quote)) return false;
-    base = packet.payload;
-    end = packet.payload + quote.size;
-    if (origin == Origin::kQuotedTransport) {
-      if (quote.transport == 0) return false;
-      base += quote.transport;
-    }
+// The quote ends where it does, and not where its own lengths say.
+bool resolve_quoted(const Packet& packet, Origin origin, uint32_t at, uint32_t* offset) {
+  Packet quote;
+  if (!parse_quoted(packet, &quote)) return false;
+  uint32_t base = packet.payload;
+  const uint32_t end = packet.payload + quote.size;
+  if (origin == Origin::kQuotedTransport) {
+    if (quote.transport == 0) return false;
+    base += quote.transport;
   }
   if (base >= end || at >= end - base) return false;
   *offset = base + at;

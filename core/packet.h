@@ -139,6 +139,21 @@ bool parse_quoted(const Packet& packet, Packet* quote);
 // transport (so never a later fragment) and end with the transport's own length. Quoted origins
 // give places in the outer packet and end with the quote.
 bool resolve(const Packet& packet, Origin origin, uint32_t at, uint32_t* offset);
+bool resolve_quoted(const Packet& packet, Origin origin, uint32_t at, uint32_t* offset);
+inline bool resolve(const Packet& packet, Origin origin, uint32_t at, uint32_t* offset) {
+  uint32_t base = 0;
+  uint32_t end = packet.size;
+  if (origin == Origin::kPayload || origin == Origin::kTransport) {
+    if (packet.malformed() || packet.transport == 0) return false;
+    base = origin == Origin::kPayload ? packet.payload : packet.transport;
+    end = packet.transport_end < end ? packet.transport_end : end;
+  } else if (origin != Origin::kNetwork) {
+    return resolve_quoted(packet, origin, at, offset);
+  }
+  if (base >= end || at >= end - base) return false;
+  *offset = base + at;
+  return true;
+}
 
 // "truncated inside the IP header or its extension headers", and so on: for people.
 std::string_view to_string(ParseStop stop);

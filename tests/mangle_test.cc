@@ -116,6 +116,47 @@ TEST(Edit, ThatGivesTheSameBytesChangesNothing) {
   }
 }
 
+// What an edit of some bytes makes is what a write of the whole packet, those bytes among it,
+// makes.
+void compare_with_whole_write(const std::string& name, const ByteVector& before, uint32_t at,
+                              uint32_t size) {
+  ByteVector alone = before;
+  Packet packet = parsed(alone);
+  ByteVector value(size);
+  for (uint32_t i = 0; i < size; ++i) value[i] = before[at + i] ^ std::byte(0x0b + 31 * i);
+  if (packet.family == Family::kIpv6 && at == 0) value[0] = std::byte{0x6b};
+  const Edit done = write(packet, at, value);
+  finish(packet);
+
+  ByteVector whole = before;
+  Packet other = parsed(whole);
+  ByteVector all(before.begin(),
+                 before.begin() + (other.later_fragment ? other.header : other.size));
+  if (at + size > all.size()) {
+    EXPECT_EQ(done, Edit::kMiss) << name;
+    return;
+  }
+  std::ranges::copy(value, all.begin() + at);
+  ASSERT_EQ(write(other, 0, all), done) << name << " " << at << " " << size;
+  finish(other);
+  ASSERT_EQ(testing::to_hex(alone), testing::to_hex(whole)) << name << " " << at << " " << size;
+  ASSERT_EQ(packet.changed, other.changed) << name << " " << at << " " << size;
+}
+
+TEST(Edit, OfAFewBytesMakesWhatAWriteOfTheWholePacketMakes) {
+  for (const auto& [name, builder] : testing::packet_cases(filled(20))) {
+    for (const State state : {State::kGood, State::kBad, State::kPartial}) {
+      const ByteVector bytes = PacketBuilder(builder).checksum(state).build().bytes;
+      for (const uint32_t size : {1u, 2u, 3u, 4u, 16u, 20u}) {
+        for (uint32_t at = 0; at + size <= bytes.size(); ++at) {
+          compare_with_whole_write(name, bytes, at, size);
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
 struct MissCase {
   const char* what;
   ByteVector bytes;

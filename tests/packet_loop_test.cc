@@ -217,7 +217,7 @@ TEST_F(PacketLoopTest, EachConfigurationHasANumberOfItsOwn) {
 
 std::string costly_rules() {
   std::string steps = "{ write = \"7a\", at = 0 }";
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 3000; ++i) {
     steps += i % 2 ? ", { write = \"0102\", at = 2 }" : ", { write = \"0304\", at = 2 }";
   }
   return "[[rule]]\nmatch = { dst-port = 2 }\nsteps = [" + steps + "]\n";
