@@ -71,7 +71,7 @@ class RuleFiles:
             "change-10k": lambda folder: keep_alive(9999, 1_000_000, folder, "change-10k"),
             "dscp": lambda folder: DSCP,
             "dscp-all": lambda folder: DSCP.replace('{ protocol = "tcp" }', "{}"),
-            "heavy": lambda folder: heavy(400)}
+            "heavy": lambda folder: heavy(1600)}
 
     def __init__(self, folder):
         self._folder = folder
