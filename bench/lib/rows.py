@@ -136,21 +136,21 @@ def latency_row(name, title, limit, subject, targets, skip=None):
     return Row(name, title, parts, claims, skip)
 
 
-def overload_row():
-    settings = [(mode, length) for mode in ("accept", "batch") for length in (256, 1024)]
+OVERLOAD = 1.55  # of what was measured just before, so that it is 1.5 of what is reached meanwhile, too
 
+
+def overload_row():
     def parts(context):
-        load = Load("64", context.options.seconds, pps=1.5 * context.maximum(), super=16)
-        return [*(Part(f"limit {mode} {length}", context.shop.bare(mode, "--no-gso", length=length,
-                                                                   name=f"bare loop, {mode}, {length}"), load)
-                  for mode, length in settings),
+        load = Load("64", context.options.seconds, pps=OVERLOAD * context.greatest(), super=16)
+        return [*(Part(f"limit, {bare.name}", bare, load) for bare in context.bare_loops()),
                 Part("subject", context.shop.fettle("accept", "--no-gso"), load), *others(context, load)]
 
     def best(rep, key="pps"):
         return rep["subject"][key] / max(r["pps"] for role, r in rep.items() if role.startswith("limit"))
-    return Row("overload", "1.5 times what the bare loop can do", parts,
+    return Row("overload", "1.5 times what the best bare loop can do", parts,
                [Claim("packets/s, to the best bare loop's", best, 0.95, at_most=False),
-                Claim("offered, to the best bare loop's packets/s", lambda rep: best(rep, "sent_pps"))])
+                Claim("offered, to the best bare loop's packets/s", lambda rep: best(rep, "sent_pps"), 1.5,
+                      at_most=False)])
 
 
 def burst_row():
@@ -178,8 +178,9 @@ def recovery_time(rep):
 
 def recovery_row():
     def parts(context):
-        rate = context.maximum()
-        load = Load("64", 2.5, sample=1, timeline=10, super=8, profile=f"{1.5 * rate:.0f}:1,{rate / 10:.0f}:2")
+        rate = context.greatest()
+        load = Load("64", 2.5, sample=1, timeline=10, super=16,
+                    profile=f"{OVERLOAD * rate:.0f}:1,{rate / 10:.0f}:2")
         return [Part("limit", context.shop.bare("accept", "--no-gso"), load),
                 Part("subject", context.shop.fettle("accept", "--no-gso"), load), *others(context, load)]
     return Row("recovery", "overload for a second, then a tenth", parts,
