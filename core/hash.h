@@ -12,4 +12,12 @@ constexpr uint64_t mix(uint64_t value) {
   return value ^ (value >> 33);
 }
 
+// Of two words, by the two halves of one product (as wyhash does); for tables whose entries no
+// stranger chooses.
+inline uint64_t mix_pair(uint64_t one, uint64_t other) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = Wide{one ^ 0x9e3779b97f4a7c15} * (other ^ 0xd6e8feb86659fd93);
+  return static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+}
+
 }  // namespace fettle

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "core/bytes.h"
 #include "core/hash.h"
@@ -10,8 +11,14 @@ namespace fettle {
 namespace {
 
 constexpr size_t kLengths = 129;
+constexpr size_t kGroups = 8;
 // A processor has some ten misses under way at most, and a batch of packets shares them.
-constexpr size_t kPrefetchedLevels = 4;
+constexpr size_t kPrefetchedLevels = 2;
+// A filter is for more entries than the caches hold, and has so many places for one of them.
+constexpr size_t kFiltered = 2048;
+constexpr size_t kFilterPlaces = 3;
+// A level with a smaller part of the entries needs no filter: it is soon in the caches.
+constexpr size_t kSmallPart = 32;
 
 template <typename Key>
 constexpr Family kFamilyOf = sizeof(Key) == 4 ? Family::kIpv4 : Family::kIpv6;
@@ -27,9 +34,10 @@ Key to_key(const Address& address) {
   }
 }
 
+// Made where it is to stay: a copy would load at once what was just stored in parts, for which a
+// processor has to wait.
 template <typename Key>
-Address to_address(Key key) {
-  Address out;
+void to_address(Key key, Address& out) {
   out.family = kFamilyOf<Key>;
   if constexpr (sizeof(Key) == 4) {
     store_be32(out.bytes.data(), key);
@@ -37,7 +45,6 @@ Address to_address(Key key) {
     store_be64(out.bytes.data(), static_cast<uint64_t>(key >> 64));
     store_be64(out.bytes.data() + 8, static_cast<uint64_t>(key));
   }
-  return out;
 }
 
 template <typename Key>
@@ -46,14 +53,14 @@ Key network_mask(uint32_t length) {
 }
 
 template <typename Key>
-uint32_t home_slot(Key key, uint32_t slots) {
+size_t home_slot(Key key, size_t slots) {
   uint64_t hash = 0;
   if constexpr (sizeof(Key) == 4) {
     hash = mix(key);
   } else {
-    hash = mix(mix(static_cast<uint64_t>(key >> 64)) ^ static_cast<uint64_t>(key));
+    hash = mix_pair(static_cast<uint64_t>(key >> 64), static_cast<uint64_t>(key));
   }
-  return static_cast<uint32_t>(((hash >> 32) * slots) >> 32);  // a range without a division
+  return ((hash >> 32) * slots) >> 32;  // a range without a division
 }
 
 // Some half full at most, and one slot at least stays free so that each search ends.
@@ -78,55 +85,46 @@ Key unused_address(const std::vector<TableEntry>& entries, bool reverse) {
 
 }  // namespace
 
-void AddressTable::lay_out(const std::vector<TableEntry>& entries) {
-  std::array<std::array<uint32_t, kLengths>, 2> counts{};
+template <typename Key>
+void AddressTable::lay_out(Store<Key>& store, const std::vector<TableEntry>& entries) {
+  std::array<uint32_t, kLengths> counts{};
   for (const TableEntry& entry : entries) {
-    ++counts[entry.inside.address.family == Family::kIpv6][entry.inside.length];
+    if (entry.inside.address.family == kFamilyOf<Key>) ++counts[entry.inside.length];
   }
-  for (const bool wide : {false, true}) {
-    size_t first = 0;
-    for (size_t length = kLengths; length-- > 0;) {
-      const uint32_t count = counts[wide][length];
-      if (count == 0) continue;
-      levels_.push_back({.family = wide ? Family::kIpv6 : Family::kIpv4,
-                         .length = static_cast<uint8_t>(length),
-                         .entries = count,
-                         .slots = slots_for(count),
-                         .first = first});
-      first += slots_for(count);
-    }
-    if (wide) {
-      wide_.slots.resize(first);
-    } else {
-      narrow_.slots.resize(first);
-    }
+  size_t first = 0;
+  for (size_t length = kLengths; length-- > 0;) {
+    const uint32_t count = counts[length];
+    if (count == 0) continue;
+    store.levels.push_back({.family = kFamilyOf<Key>,
+                            .length = static_cast<uint8_t>(length),
+                            .entries = count,
+                            .slots = slots_for(count),
+                            .first = first});
+    first += slots_for(count);
   }
+  store.slots.resize(first);
 }
 
 // A key with host bits is no prefix's, so it can mark free slots.
 template <typename Key>
 void AddressTable::clear(Store<Key>& store, const std::vector<TableEntry>& entries, bool reverse) {
-  store.free.resize(levels_.size());
-  for (size_t i = 0; i < levels_.size(); ++i) {
-    const Level& level = levels_[i];
-    if (level.family != kFamilyOf<Key>) continue;
-    store.free[i] = level.length == kBits<Key> ? unused_address<Key>(entries, reverse)
-                                               : static_cast<Key>(~Key{0});
+  for (const Level& level : store.levels) {
+    const Key free = level.length == kBits<Key> ? unused_address<Key>(entries, reverse)
+                                                : static_cast<Key>(~Key{0});
+    store.free.push_back(free);
     for (size_t slot = level.first; slot < level.first + level.slots; ++slot) {
-      store.slots[slot].key = store.free[i];
+      store.slots[slot].key = free;
     }
   }
 }
 
 template <typename Key>
 bool AddressTable::insert(Store<Key>& store, const Prefix& from, const Prefix& to) {
-  const auto level = std::ranges::find_if(levels_, [&](const Level& candidate) {
-    return candidate.family == kFamilyOf<Key> && candidate.length == from.length;
-  });
-  const Key free = store.free[static_cast<size_t>(level - levels_.begin())];
+  const auto level = std::ranges::find(store.levels, from.length, &Level::length);
+  const Key free = store.free[static_cast<size_t>(level - store.levels.begin())];
   const Key key = to_key<Key>(from.address);
   Slot<Key>* const slots = store.slots.data() + level->first;
-  uint32_t at = home_slot(key, level->slots);
+  size_t at = home_slot(key, level->slots);
   while (slots[at].key != free) {
     if (slots[at].key == key) return false;
     if (++at == level->slots) at = 0;
@@ -135,44 +133,97 @@ bool AddressTable::insert(Store<Key>& store, const Prefix& from, const Prefix& t
   return true;
 }
 
+// Hashes as many bits as the shortest of the large levels has: of longer prefixes the first ones.
+template <typename Key>
+void AddressTable::add_filter(Store<Key>& store, const std::vector<TableEntry>& entries,
+                              bool reverse) {
+  size_t count = 0;
+  for (const Level& level : store.levels) count += level.entries;
+  if (store.levels.size() < 2 || count < kFiltered) return;
+  Filter& filter = store.filter;
+  for (const Level& level : store.levels) {
+    if (level.entries >= count / kSmallPart) filter.length = level.length;
+  }
+  std::array<uint8_t, kLengths> group_of{};
+  for (size_t i = 0; i < store.levels.size(); ++i) {
+    const uint8_t length = store.levels[i].length;
+    group_of[length] = static_cast<uint8_t>(1 << i % kGroups);
+    if (length < filter.length) filter.always |= group_of[length];
+  }
+  filter.groups.resize(count * kFilterPlaces);
+  for (const TableEntry& entry : entries) {
+    const Prefix& from = source(entry, reverse);
+    if (from.address.family != kFamilyOf<Key> || from.length < filter.length) continue;
+    const Key bits = to_key<Key>(from.address) & network_mask<Key>(filter.length);
+    filter.groups[home_slot(bits, filter.groups.size())] |= group_of[from.length];
+  }
+}
+
+template <typename Key>
+uint8_t AddressTable::groups_of(const Store<Key>& store, Key whole) noexcept {
+  const Filter& filter = store.filter;
+  if (filter.groups.empty()) return 0xff;
+  const Key bits = whole & network_mask<Key>(filter.length);
+  return filter.groups[home_slot(bits, filter.groups.size())] | filter.always;
+}
+
 std::optional<AddressTable> AddressTable::build(const std::vector<TableEntry>& entries,
                                                 bool reverse, size_t* duplicate) {
   AddressTable table;
   table.size_ = entries.size();
-  table.lay_out(entries);
-  table.clear(table.narrow_, entries, reverse);
-  table.clear(table.wide_, entries, reverse);
+  lay_out(table.narrow_, entries);
+  lay_out(table.wide_, entries);
+  table.levels_ = table.narrow_.levels;
+  table.levels_.insert(table.levels_.end(), table.wide_.levels.begin(), table.wide_.levels.end());
+  clear(table.narrow_, entries, reverse);
+  clear(table.wide_, entries, reverse);
   for (size_t i = 0; i < entries.size(); ++i) {
     const Prefix& from = source(entries[i], reverse);
     const Prefix& to = source(entries[i], !reverse);
-    const bool fresh = from.address.family == Family::kIpv4 ? table.insert(table.narrow_, from, to)
-                                                            : table.insert(table.wide_, from, to);
+    const bool fresh = from.address.family == Family::kIpv4 ? insert(table.narrow_, from, to)
+                                                            : insert(table.wide_, from, to);
     if (!fresh) {
       *duplicate = i;
       return std::nullopt;
     }
   }
+  add_filter(table.narrow_, entries, reverse);
+  add_filter(table.wide_, entries, reverse);
   return table;
 }
 
 template <typename Key>
+const AddressTable::Slot<Key>* AddressTable::slot_of(const Store<Key>& store, size_t level,
+                                                     Key key) noexcept {
+  const Key free = store.free[level];
+  const size_t count = store.levels[level].slots;
+  const Slot<Key>* const slots = store.slots.data() + store.levels[level].first;
+  for (size_t at = home_slot(key, count); slots[at].key != free;) {
+    if (slots[at].key == key) return &slots[at];
+    if (++at == count) at = 0;
+  }
+  return nullptr;
+}
+
+template <typename Key>
 std::optional<Address> AddressTable::find_in(const Store<Key>& store,
-                                             const Address& address) const noexcept {
+                                             const Address& address) noexcept {
+  std::optional<Address> out;
   const Key whole = to_key<Key>(address);
-  for (size_t i = 0; i < levels_.size(); ++i) {
-    const Level& level = levels_[i];
-    if (level.family != kFamilyOf<Key>) continue;
-    const Key mask = network_mask<Key>(level.length);
-    const Key key = whole & mask;
-    const Key free = store.free[i];
-    const Slot<Key>* const slots = store.slots.data() + level.first;
-    uint32_t at = home_slot(key, level.slots);
-    while (slots[at].key != free) {
-      if (slots[at].key == key) return to_address<Key>(slots[at].value | (whole & ~mask));
-      if (++at == level.slots) at = 0;
+  const uint32_t groups = groups_of(store, whole);
+  for (size_t first = 0; first < store.levels.size(); first += kGroups) {
+    for (uint32_t left = groups; left != 0; left &= left - 1) {
+      const size_t i = first + static_cast<size_t>(std::countr_zero(left));
+      if (i >= store.levels.size()) break;
+      const Level& level = store.levels[i];
+      const Key mask = network_mask<Key>(level.length);
+      const Slot<Key>* const found = slot_of(store, i, whole & mask);
+      if (found == nullptr) continue;
+      to_address<Key>(found->value | (whole & ~mask), out.emplace());
+      return out;
     }
   }
-  return std::nullopt;
+  return out;
 }
 
 std::optional<Address> AddressTable::find(const Address& address) const noexcept {
@@ -181,15 +232,18 @@ std::optional<Address> AddressTable::find(const Address& address) const noexcept
   return std::nullopt;
 }
 
+// What find() will look at first. The filter's own byte is waited for: it is small beside the
+// slots, and those of a batch's packets are waited for together.
 template <typename Key>
-void AddressTable::prefetch_in(const Store<Key>& store, const Address& address) const noexcept {
+void AddressTable::prefetch_in(const Store<Key>& store, const Address& address) noexcept {
   const Key whole = to_key<Key>(address);
-  size_t levels = 0;
-  for (const Level& level : levels_) {
-    if (level.family != kFamilyOf<Key>) continue;
+  uint32_t left = groups_of(store, whole);
+  for (size_t levels = 0; left != 0 && levels < kPrefetchedLevels; ++levels, left &= left - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(left));
+    if (i >= store.levels.size()) return;
+    const Level& level = store.levels[i];
     const Key key = whole & network_mask<Key>(level.length);
     __builtin_prefetch(&store.slots[level.first + home_slot(key, level.slots)]);
-    if (++levels == kPrefetchedLevels) return;
   }
 }
 

@@ -2,7 +2,8 @@
 // allocate nothing and take no lock.
 //
 // A hash with open addressing for each family and prefix length, longest length first, keys
-// compared whole: 15 bytes an IPv4 entry, 60 an IPv6 one.
+// compared whole. A filter tells by an address's first bits which lengths are worth a search. 15
+// bytes an IPv4 entry, 60 an IPv6 one, and 3 for the filter.
 #pragma once
 
 #include <cstddef>
@@ -54,21 +55,38 @@ class AddressTable {
     Key key{};
     Key value{};
   };
+  // By the hash of an address's first bits: which of 8 groups of levels (every eighth is of one
+  // group) may have an entry.
+  struct Filter {
+    std::vector<uint8_t> groups;  // empty: all may
+    uint8_t length = 0;           // bits of an address that are hashed
+    uint8_t always = 0;           // groups with prefixes that are shorter
+  };
   template <typename Key>
   struct Store {
     std::vector<Slot<Key>> slots;
-    std::vector<Key> free;  // by index into levels_: the key of a slot that holds no entry
+    std::vector<Key> free;      // by level: the key of a slot that holds no entry
+    std::vector<Level> levels;  // those of levels_ that are of this family
+    Filter filter;
   };
 
   template <typename Key>
-  void clear(Store<Key>& store, const std::vector<TableEntry>& entries, bool reverse);
+  static void clear(Store<Key>& store, const std::vector<TableEntry>& entries, bool reverse);
   template <typename Key>
-  bool insert(Store<Key>& store, const Prefix& from, const Prefix& to);
+  static bool insert(Store<Key>& store, const Prefix& from, const Prefix& to);
+  // The level's entry with that key, or nullptr.
   template <typename Key>
-  std::optional<Address> find_in(const Store<Key>& store, const Address& address) const noexcept;
+  static const Slot<Key>* slot_of(const Store<Key>& store, size_t level, Key key) noexcept;
   template <typename Key>
-  void prefetch_in(const Store<Key>& store, const Address& address) const noexcept;
-  void lay_out(const std::vector<TableEntry>& entries);
+  static std::optional<Address> find_in(const Store<Key>& store, const Address& address) noexcept;
+  template <typename Key>
+  static void prefetch_in(const Store<Key>& store, const Address& address) noexcept;
+  template <typename Key>
+  static uint8_t groups_of(const Store<Key>& store, Key whole) noexcept;
+  template <typename Key>
+  static void add_filter(Store<Key>& store, const std::vector<TableEntry>& entries, bool reverse);
+  template <typename Key>
+  static void lay_out(Store<Key>& store, const std::vector<TableEntry>& entries);
 
   std::vector<Level> levels_;
   Store<Narrow> narrow_;

@@ -166,6 +166,39 @@ TEST_P(RandomTable, agrees_with_a_walk_over_all_entries) {
   }
   EXPECT_GT(hits, 5000u);
 }
+// So many entries that a filter is in front of the levels; few lengths hold most of them, so that
+// some are too short for it.
+TEST_P(RandomTable, agrees_with_a_walk_over_thousands_of_entries) {
+  const uint32_t bits = random_address().bits();
+  const auto any_length = [&] { return static_cast<uint32_t>(random_() % (bits + 1)); };
+  const auto usual_length = [&] { return bits - 4 * static_cast<uint32_t>(random_() % 3); };
+  const auto anywhere = [&] {
+    Address out = random_address();
+    for (uint32_t i = out.size() - 3; i < out.size(); ++i) out.bytes[i] = std::byte(random_());
+    return out;
+  };
+  std::vector<TableEntry> entries;
+  std::set<Prefix> seen;
+  while (entries.size() < 4000) {
+    const auto length = static_cast<uint8_t>(random_() % 8 ? usual_length() : any_length());
+    const Prefix inside{mask_address(anywhere(), length), length};
+    if (!seen.insert(inside).second) continue;
+    entries.push_back({inside, {mask_address(anywhere(), length), length}, {}});
+  }
+  const AddressTable table = table_of(entries);
+  size_t hits = 0;
+  for (int i = 0; i < 4000; ++i) {
+    Address wanted = anywhere();
+    if (i % 2) {
+      wanted = entries[random_() % entries.size()].inside.address;
+      wanted.bytes[wanted.size() - 1] |= std::byte(random_() % 8);
+    }
+    const auto expected = plain_find(entries, false, wanted);
+    ASSERT_EQ(table.find(wanted), expected) << wanted.to_string();
+    hits += expected.has_value();
+  }
+  EXPECT_GT(hits, 2000u);
+}
 INSTANTIATE_TEST_SUITE_P(AddressTable, RandomTable, testing::Values(Family::kIpv4, Family::kIpv6),
                          [](const auto& tested) {
                            return tested.param == Family::kIpv4 ? "ipv4" : "ipv6";
