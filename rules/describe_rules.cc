@@ -158,8 +158,9 @@ std::string copy_text(const Needs& needs) {
 
 std::string index_text(const Classifier& classifier) {
   const MatchIndex::Shape& shape = classifier.index().shape();
-  return fmt::format("{} KiB; a packet is compared with {} of {} alternatives at most",
-                     (classifier.memory() + 1023) / 1024, shape.most, shape.boxes);
+  return fmt::format(
+      "{} KiB; for its first rule a packet is compared with {} of {} alternatives at most",
+      (classifier.memory() + 1023) / 1024, shape.most, shape.boxes);
 }
 
 std::string table_text(const Table& table) {

@@ -98,7 +98,8 @@ uint32_t MatchIndex::find(const Packet& packet, const Metadata& metadata, uint32
   uint32_t stack[kMostDepth * (kMostBeside + 2)];  // not cleared: that takes longer
   uint32_t* waiting = stack;
   const Family family = packet.family != Family::kNone ? packet.family : metadata.family;
-  *waiting++ = (family == Family::kIpv6 ? wide_ : narrow_).bits;
+  const Roots& roots = from == 0 && search.family != 0 ? first_ : any_;
+  *waiting++ = (family == Family::kIpv6 ? roots.wide : roots.narrow).bits;
   while (waiting > stack) {
     Subtree at;
     at.bits = *--waiting;

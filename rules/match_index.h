@@ -1,7 +1,8 @@
 // Which rules may match a packet: a tree over the boxes of the rules, one for each family. A node
 // cuts one dimension into cells, each with a subtree of the boxes that cover it; boxes that say
 // nothing of that dimension, or would cover too many cells, stand in one more subtree beside.
-// Superset of what matches: the caller asks the tests of each candidate.
+// Superset of what matches: the caller asks the tests of each candidate. A packet's first rule is
+// looked for in trees of their own, without the boxes behind one that takes all packets of a cell.
 //
 // Made by match_index_builder.cc; read only afterwards.
 #pragma once
@@ -29,7 +30,7 @@ class MatchIndex {
   struct Shape {
     uint32_t boxes = 0;
     uint32_t nodes = 0;
-    uint32_t most = 0;  // boxes that one packet may be compared with, at most
+    uint32_t most = 0;  // boxes that a packet may be compared with until its first rule is found
   };
   const Shape& shape() const noexcept { return shape_; }
   size_t memory() const noexcept;
@@ -97,8 +98,12 @@ class MatchIndex {
   std::vector<uint32_t> lists_;      // each: how many, a screen around them, the boxes in order
   std::vector<Node> nodes_;
   CellTable cells_;
-  Subtree narrow_;  // for all packets but IPv6's
-  Subtree wide_;
+  struct Roots {
+    Subtree narrow;  // for all packets but IPv6's
+    Subtree wide;
+  };
+  Roots first_;  // for a packet's first rule; its family is known
+  Roots any_;
   Shape shape_;
 };
 

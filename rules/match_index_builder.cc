@@ -45,12 +45,18 @@ class MatchIndexBuilder {
       const uint32_t rule = boxes_.rule_of_box()[box];
       out_.decisions_.emplace_back(rule, boxes_.excepts()[rule], boxes_.decides()[box]);
       add_screen({&box, 1});
+      uint32_t narrow_in = 0;
+      for (size_t i = 0; i < kDimensions; ++i) {
+        const auto& all = boxes_.intervals(static_cast<Dimension>(i));
+        if (!all.empty() && narrow(all[box])) narrow_in |= uint32_t{1} << i;
+      }
+      narrow_in_.push_back(narrow_in);
     }
     out_.shape_ = {.boxes = boxes_.size()};
     const Boxes narrow = admitting(kIpv4Bit);
     const Boxes wide = admitting(kIpv6Bit);
-    out_.narrow_ = tree(narrow);
-    out_.wide_ = narrow == wide ? out_.narrow_ : tree(wide);
+    out_.first_ = trees(narrow, wide, true);
+    out_.any_ = hid_some_ ? trees(narrow, wide, false) : out_.first_;
     out_.shape_.nodes = static_cast<uint32_t>(out_.nodes_.size());
     out_.lists_.shrink_to_fit();
     out_.nodes_.shrink_to_fit();
@@ -66,12 +72,37 @@ class MatchIndexBuilder {
     return out;
   }
 
+  MatchIndex::Roots trees(const Boxes& narrow, const Boxes& wide, bool first) {
+    MatchIndex::Roots out;
+    hide_for_ = first ? kIpv4Bit : Families{0};
+    out.narrow = tree(narrow);
+    hide_for_ = first ? kIpv6Bit : Families{0};
+    out.wide = narrow == wide ? out.narrow : tree(wide);
+    return out;
+  }
+
   Subtree tree(const Boxes& all) {
     const size_t allowance =
         std::clamp(all.size() * kAllowanceForBox, kLeastAllowance, kMostAllowance);
     const Built root = subtree(all, {.allowance = allowance});
-    out_.shape_.most = std::max(out_.shape_.most, root.most);
+    if (hide_for_ != 0) out_.shape_.most = std::max(out_.shape_.most, root.most);
     return root.subtree;
+  }
+
+  // Whether the box takes every packet of a cell that it covers in the dimensions `spent`.
+  bool takes_all(uint32_t box, uint32_t spent) const {
+    const bool decides = (boxes_.decides()[box] & hide_for_) != 0;
+    return decides && !boxes_.excepts()[boxes_.rule_of_box()[box]] &&
+           (narrow_in_[box] & ~spent) == 0;
+  }
+
+  // A box behind one that takes all is no packet's first.
+  Boxes without_hidden(const Boxes& boxes, uint32_t spent) {
+    const auto takes = [&](uint32_t box) { return takes_all(box, spent); };
+    auto end = std::ranges::find_if(boxes, takes);
+    if (end != boxes.end()) ++end;
+    hid_some_ |= end != boxes.end();
+    return {boxes.begin(), end};
   }
 
   // What a subtree may still do.
@@ -122,7 +153,8 @@ class MatchIndexBuilder {
     out_.screens_.push_back(screen);
   }
 
-  Built subtree(const Boxes& boxes, const Limits& limits) {
+  Built subtree(const Boxes& all, const Limits& limits) {
+    const Boxes boxes = without_hidden(all, limits.spent);
     if (boxes.empty()) return {};
     if (boxes.size() == 1) return {{Kind::kBox, boxes[0]}, 1};
     if (boxes.size() > kFewBoxes && limits.depth < MatchIndex::kMostDepth &&
@@ -315,6 +347,9 @@ class MatchIndexBuilder {
   }
 
   const MatchBoxes& boxes_;
+  std::vector<uint32_t> narrow_in_;  // by box: dimensions, by bit
+  Families hide_for_ = 0;            // packets whose first rule a tree is for; 0: for any rule
+  bool hid_some_ = false;
   MatchIndex& out_;
 };
 

@@ -149,7 +149,7 @@ TEST(CompileTest, DescribesWhatItMade) {
           .program->describe();
   for (const char* part :
        {"whole packets: rules change them",
-        "index      1 KiB; a packet is compared with 1 of 1 alternatives at most\n",
+        "index      1 KiB; for its first rule a packet is compared with 1 of 1 alternatives at most\n",
         "table servers: 2 entries, 2 IPv4 /32", "1  rule 1",
         "match  protocol udp, not (src 10.9.0.0/16)",
         "translate the address at payload+4 by servers", "accept\n"}) {
