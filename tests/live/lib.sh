@@ -197,7 +197,8 @@ live_end() {
 start() {  # name namespace command...
   local name=$1 ns=$2
   shift 2
-  ip netns exec "$ns" "$@" >"$work/$name.log" 2>&1 &
+  : >"$work/$name.log" # at once: what one before said there must not be taken for this one's
+  ip netns exec "$ns" "$@" >>"$work/$name.log" 2>&1 &
   started=$!
   pids+=("$started")
 }
