@@ -9,7 +9,7 @@ live_begin "an overload that lasts, and bursts before and after it"
 # Dear enough that one sender can be faster than the worker.
 {
   printf '[[rule]]\nmatch = { protocol = "udp", dst-port = 5000 }\nsteps = [\n'
-  for _ in $(seq 250); do printf '  { write = "00000000", at = 0 }, { write = "ffffffff", at = 0 },\n'; done
+  for _ in $(seq 1000); do printf '  { write = "00000000", at = 0 }, { write = "ffffffff", at = 0 },\n'; done
   printf '  { write = "46544c31", at = 0 } ]\n'
 } >"$work/rules.toml"
 
