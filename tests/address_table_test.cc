@@ -108,10 +108,7 @@ TEST(AddressTable, says_what_it_holds) {
   EXPECT_TRUE(table.has(Family::kIpv4));
   EXPECT_TRUE(table.has(Family::kIpv6));
   EXPECT_FALSE(table_of({entry("10.0.0.1", "10.0.0.2")}).has(Family::kIpv6));
-  std::string levels;
-  for (const auto& level : table.levels())
-    levels += fmt::format(" {}:{}", level.length, level.entries);
-  EXPECT_EQ(levels, " 32:2 25:1 24:1 128:1 64:1");
+  EXPECT_GE(table.memory(), 2 * 4 * 4 + 2 * 16 * 2u);
 }
 
 TEST(AddressTable, names_the_second_of_two_entries_with_one_source) {
@@ -123,6 +120,22 @@ TEST(AddressTable, names_the_second_of_two_entries_with_one_source) {
   EXPECT_EQ(duplicate, 3u);
   EXPECT_FALSE(AddressTable::build(entries, true, &duplicate));
   EXPECT_EQ(duplicate, 2u);
+}
+
+// Half of an address that makes the product of the first hash 0, whatever the other half is.
+TEST(AddressTable, addresses_with_one_hash_are_told_apart) {
+  std::vector<TableEntry> entries;
+  for (int i = 1; i < 100; ++i) {
+    const std::string from = fmt::format("fd00:{:x}::d6e8:feb8:6659:fd93", i);
+    entries.push_back(entry(from, fmt::format("2001:db8::{:x}", i)));
+  }
+  const AddressTable table = table_of(entries);
+  for (const TableEntry& one : entries)
+    EXPECT_EQ(table.find(one.inside.address), one.outside.address);
+  entries.push_back(entries[7]);
+  size_t duplicate = 0;
+  EXPECT_FALSE(AddressTable::build(entries, false, &duplicate));
+  EXPECT_EQ(duplicate, 99u);
 }
 
 class RandomTable : public testing::TestWithParam<Family> {
