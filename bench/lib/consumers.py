@@ -59,8 +59,8 @@ class Died(RuntimeError):
 class Running:
     """A consumer in the router's namespace; use with `with`. Ends what it started, its whole session."""
 
-    def __init__(self, network, consumer, cpus):
-        self.network, self.consumer, self.cpus = network, consumer, cpus
+    def __init__(self, network, consumer, cpus, realtime=False):
+        self.network, self.consumer, self.cpus, self.realtime = network, consumer, cpus, realtime
         self.process, self.log = None, None
 
     def __enter__(self):
@@ -78,8 +78,9 @@ class Running:
         if isinstance(command, str):
             command = shlex.split(command)
         self.log = tempfile.TemporaryFile("w+")
+        policy = ("chrt", "--fifo", "1") if self.realtime else ()
         self.process = subprocess.Popen(
-            self.network.inside("router", "taskset", "-c", self.cpus, *command), stdin=subprocess.DEVNULL,
+            self.network.inside("router", *policy, "taskset", "-c", self.cpus, *command), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=self.log, start_new_session=True)
         end = time.monotonic() + 30
         while len(self.network.queues()) < self.consumer.queues:

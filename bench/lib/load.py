@@ -51,9 +51,9 @@ class Stand:
         self.consumer_cpu, self.sender_cpu = consumer_cpu, sender_cpu
         self.kernel = cpu.Kernel()
 
-    def run(self, consumer, load, cpus=None):
+    def run(self, consumer, load, cpus=None, realtime=False):
         numbers = ("--queue-num", "0") if consumer.queues < 2 else ("--queue-balance", f"0:{consumer.queues - 1}")
-        with Running(self.net, consumer, cpus or str(self.consumer_cpu)) as running:
+        with Running(self.net, consumer, cpus or str(self.consumer_cpu), realtime) as running:
             if consumer.command is None:
                 return load.measure(self, running)
             with self.net.queued("-p", load.protocol, "-j", "NFQUEUE", *numbers):

@@ -69,7 +69,8 @@ def run_row(context, row, progress):
     out = {"name": row.name, "title": row.title, "note": row.note}
     if why:
         return {**out, "skipped": why}
-    repetitions = min(context.options.reps, row.repetitions or context.options.reps)
+    asked = context.options.reps
+    repetitions = 1 if asked == 1 else min(max(asked, row.least), row.repetitions or max(asked, row.least))
     reps = []
     for rep in range(repetitions):
         with turn(context.options.lock):
@@ -79,7 +80,7 @@ def run_row(context, row, progress):
             for part in parts if rep % 2 == 0 else reversed(parts):
                 say(f"{progress}  {row.name}  {rep + 1}/{repetitions}  {part.consumer.name}")
                 results[part.role] = undisturbed(
-                    context, part, lambda p: context.stand.run(p.consumer, p.load, p.cpus))
+                    context, part, lambda p: context.stand.run(p.consumer, p.load, p.cpus, p.realtime))
             reps.append(results)
         time.sleep(0.01)  # whoever waits for the lock gets it
     out["parts"] = [{"role": part.role, "name": part.consumer.name, "runs": [rep[part.role] for rep in reps],
