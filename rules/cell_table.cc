@@ -30,12 +30,11 @@ uint32_t CellTable::lay_out(const Cells& cells, uint32_t low, uint32_t high) {
 }
 
 uint32_t CellTable::line(const Cells& cells) {
-  constexpr uint32_t kTopBit = uint32_t{1} << 31;
   Line line;
   for (size_t i = 0; i < kLine; ++i) {
     const size_t cell = std::min(i, cells.size() - 1);
     const uint32_t start = i < cells.size() ? cells.starts[i] : ~uint32_t{0};
-    line.starts[i / 4][i % 4] = static_cast<int32_t>(start ^ kTopBit);
+    line.starts[i / 4][i % 4] = flipped(start);
     line.values[i] = cells.values[cell];
   }
   lines_.push_back(line);

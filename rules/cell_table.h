@@ -40,6 +40,7 @@ class CellTable {
     }
     return out;
   }
+
   void shrink_to_fit();
   size_t memory() const noexcept;
 
@@ -50,11 +51,15 @@ class CellTable {
   static constexpr size_t kLine = 8;
 
   using Numbers = int32_t __attribute__((vector_size(16)));
-  // Starts in rising order with their top bit flipped, since SSE2 compares signed numbers only.
+  // Starts in rising order, flipped.
   struct alignas(64) Line {
     Numbers starts[2];
     uint32_t values[kLine];
   };
+  // SSE2 compares signed numbers only.
+  static int32_t flipped(uint32_t number) noexcept {
+    return static_cast<int32_t>(number ^ (uint32_t{1} << 31));
+  }
   struct Cells {
     std::span<const uint32_t> starts, values;
     size_t size() const { return starts.size(); }
@@ -67,8 +72,8 @@ class CellTable {
     return slots_[slot_of(row, number)];
   }
   static uint32_t find_in(const Line& line, uint32_t number) noexcept {
-    const auto flipped = static_cast<int32_t>(number ^ kReference);
-    const Numbers given = {flipped, flipped, flipped, flipped};
+    const int32_t one = flipped(number);
+    const Numbers given = {one, one, one, one};
     const Numbers above = (line.starts[0] > given) + (line.starts[1] > given);
     const int greater = above[0] + above[1] + above[2] + above[3];  // each counts -1
     return line.values[static_cast<size_t>(static_cast<int>(kLine) - 1 + greater)];

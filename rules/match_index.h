@@ -52,6 +52,7 @@ class MatchIndex {
     uint32_t at() const noexcept { return bits & ((uint32_t{1} << kPlaceBits) - 1); }
     bool operator==(const Subtree&) const = default;
   };
+  static_assert((uint32_t{4} << Subtree::kPlaceBits) - 1 <= CellTable::kMostValue);
   // A box in the screened dimensions: a number is in it where number - low, with the top bit
   // flipped (SSE2 compares signed numbers only), is at most `span`.
   struct alignas(64) Screen {

@@ -22,9 +22,11 @@ constexpr size_t kLeastAllowance = size_t{1} << 18;
 constexpr size_t kMostAllowance = size_t{1} << 23;
 constexpr size_t kAllowanceForBox = 128;
 
-using Boxes = std::vector<uint32_t>;  // in rising order
+// In rising order.
+using Boxes = std::vector<uint32_t>;
+using SomeBoxes = std::span<const uint32_t>;
 
-uint64_t hash_of(const Boxes& boxes) {
+uint64_t hash_of(SomeBoxes boxes) {
   uint64_t out = boxes.size();
   for (const uint32_t box : boxes) out = mix(out ^ box);
   return out;
@@ -97,7 +99,7 @@ class MatchIndexBuilder {
   }
 
   // A box behind one that takes all is no packet's first.
-  Boxes without_hidden(const Boxes& boxes, uint32_t spent) {
+  SomeBoxes without_hidden(SomeBoxes boxes, uint32_t spent) {
     const auto takes = [&](uint32_t box) { return takes_all(box, spent); };
     auto end = std::ranges::find_if(boxes, takes);
     if (end != boxes.end()) ++end;
@@ -153,8 +155,8 @@ class MatchIndexBuilder {
     out_.screens_.push_back(screen);
   }
 
-  Built subtree(const Boxes& all, const Limits& limits) {
-    const Boxes boxes = without_hidden(all, limits.spent);
+  Built subtree(SomeBoxes all, const Limits& limits) {
+    const SomeBoxes boxes = without_hidden(all, limits.spent);
     if (boxes.empty()) return {};
     if (boxes.size() == 1) return {{Kind::kBox, boxes[0]}, 1};
     if (boxes.size() > kFewBoxes && limits.depth < MatchIndex::kMostDepth &&
@@ -167,7 +169,7 @@ class MatchIndexBuilder {
     return list(boxes);
   }
 
-  Built list(const Boxes& boxes) {
+  Built list(SomeBoxes boxes) {
     const auto at = static_cast<uint32_t>(out_.lists_.size());
     const auto size = static_cast<uint32_t>(boxes.size());
     out_.lists_.push_back(size);
@@ -180,7 +182,7 @@ class MatchIndexBuilder {
   // ---- Which dimension ----
 
   // The one that spares a packet the most boxes; nothing where none is worth a search.
-  std::optional<Dimension> best_dimension(const Boxes& boxes, uint32_t spent) const {
+  std::optional<Dimension> best_dimension(SomeBoxes boxes, uint32_t spent) const {
     std::optional<Dimension> out;
     double best = std::max(2.0, static_cast<double>(boxes.size()) / 16);
     for (size_t i = 0; i < kDimensions; ++i) {
@@ -196,7 +198,7 @@ class MatchIndexBuilder {
   }
 
   // How many boxes, on average over packets that lie where boxes begin, need no look.
-  double spared_by(const Boxes& boxes, Dimension dimension) const {
+  double spared_by(SomeBoxes boxes, Dimension dimension) const {
     const size_t step = (boxes.size() + kSample - 1) / kSample;
     std::vector<uint32_t> lows, highs;
     for (size_t i = 0; i < boxes.size(); i += step) {
@@ -221,7 +223,7 @@ class MatchIndexBuilder {
 
   // ---- Cells ----
 
-  Cut cut(const Boxes& boxes, Dimension dimension, size_t entries_for_box) const {
+  Cut cut(SomeBoxes boxes, Dimension dimension, size_t entries_for_box) const {
     Cut out;
     Boxes inside;
     for (const uint32_t box : boxes) {
@@ -246,7 +248,7 @@ class MatchIndexBuilder {
     return out;
   }
 
-  std::vector<uint32_t> starts_of(const Boxes& boxes, Dimension dimension) const {
+  std::vector<uint32_t> starts_of(SomeBoxes boxes, Dimension dimension) const {
     std::vector<uint32_t> out{0};
     for (const uint32_t box : boxes) {
       const Interval mine = interval(dimension, box);
@@ -259,7 +261,7 @@ class MatchIndexBuilder {
     return out;
   }
 
-  std::vector<Cells> cells_of(const Boxes& boxes, Dimension dimension,
+  std::vector<Cells> cells_of(SomeBoxes boxes, Dimension dimension,
                               const std::vector<uint32_t>& starts) const {
     std::vector<Cells> out;
     const auto place = [&](auto at) { return static_cast<uint32_t>(at - starts.begin()); };
@@ -284,7 +286,7 @@ class MatchIndexBuilder {
     return std::numeric_limits<uint32_t>::max();
   }
 
-  static void fill(Cut& out, const Boxes& boxes, const std::vector<Cells>& covered) {
+  static void fill(Cut& out, SomeBoxes boxes, const std::vector<Cells>& covered) {
     out.cells.resize(out.starts.size());
     out.weights.resize(out.starts.size());
     out.inside = boxes.size();
