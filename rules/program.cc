@@ -22,11 +22,26 @@ void count_verdict(ProgramCounters& counters, Verdict verdict) {
   }
 }
 
+// The packet path's trace: none. Handed on by value, which takes no register.
+struct Untraced {
+  void rule(uint32_t) const noexcept {}
+  void step(const Packet&, const Metadata&, bool) const noexcept {}
+};
+struct Traced {
+  TraceSink& sink;
+  void rule(uint32_t rule) const noexcept { sink.rule(rule); }
+  void step(const Packet& packet, const Metadata& metadata, bool missed) const noexcept {
+    sink.step(packet, metadata, missed);
+  }
+};
+
 // One packet's way through one rule's steps.
+template <typename Trace>
 class Run {
  public:
-  Run(const Program::Compiled& compiled, Packet& packet, Metadata& metadata, ProgramState& state)
-      : compiled_(compiled), packet_(packet), metadata_(metadata), state_(state) {}
+  Run(const Program::Compiled& compiled, Packet& packet, Metadata& metadata, ProgramState& state,
+      Trace trace)
+      : compiled_(compiled), packet_(packet), metadata_(metadata), state_(state), trace_(trace) {}
 
   // The verdict that ends the packet's way; nothing where the next rule is to be tried.
   std::optional<Verdict> steps_of(uint32_t rule) noexcept {
@@ -38,21 +53,27 @@ class Run {
         case StepKind::kAccept:
         case StepKind::kDrop:
         case StepKind::kRepeat:
+          trace_.step(packet_, metadata_, false);
           return step.verdict;
         case StepKind::kQueue:
           queue_ = step.queue;
+          trace_.step(packet_, metadata_, false);
           return step.verdict;
         case StepKind::kLog:
           if (state_.log) state_.log->log(rule, packet_, metadata_);
+          trace_.step(packet_, metadata_, false);
           continue;
         case StepKind::kMark:
           metadata_.mark = (metadata_.mark & ~step.mask) | step.number;
+          trace_.step(packet_, metadata_, false);
           continue;
         default:
           break;
       }
       missed |= edit(step) == Edit::kMiss;
-      if (step.more || !std::exchange(missed, false)) continue;
+      if (step.more) continue;
+      trace_.step(packet_, metadata_, missed);
+      if (!std::exchange(missed, false)) continue;
       bump(state_.rules[rule].misses);
       if (mine.on_miss) return *mine.on_miss;
     }
@@ -80,8 +101,46 @@ class Run {
   Packet& packet_;
   Metadata& metadata_;
   ProgramState& state_;
+  [[no_unique_address]] Trace trace_;
   uint16_t queue_ = 0;
 };
+
+template <typename Trace>
+Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& metadata,
+                  ProgramState& state, uint32_t looked, Trace trace) noexcept {
+  ProgramCounters& counters = *state.counters;
+  bump(counters.packets);
+  bump(counters.bytes, packet.length);
+  Outcome out;
+  // In metadata mode there are no bytes, and nothing to find wrong with them.
+  if (packet.data != nullptr && packet.malformed()) {
+    bump(counters.malformed);
+    out.verdict = compiled.defaults.malformed;
+    count_verdict(counters, out.verdict);
+    return out;
+  }
+  const uint32_t mark = metadata.mark;
+  const Classifier& classifier = compiled.classifier;
+  Run run(compiled, packet, metadata, state, trace);
+  std::optional<Verdict> verdict;
+  for (uint32_t rule = looked; rule < classifier.size();
+       rule = classifier.next_match(packet, metadata, rule + 1)) {
+    bump(state.rules[rule].hits);
+    trace.rule(rule);
+    verdict = run.steps_of(rule);
+    if (verdict) break;
+  }
+  out.verdict = verdict.value_or(compiled.defaults.verdict);
+  out.queue = run.queue();
+  out.changed = packet.changed;
+  out.mark_changed = metadata.mark != mark;
+  if (out.changed) {
+    bump(counters.changed);
+    if (out.verdict != Verdict::kDrop) finish(packet);
+  }
+  count_verdict(counters, out.verdict);
+  return out;
+}
 
 }  // namespace
 
@@ -109,37 +168,12 @@ uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noe
 
 Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state,
                        uint32_t looked) const noexcept {
-  ProgramCounters& counters = *state.counters;
-  bump(counters.packets);
-  bump(counters.bytes, packet.length);
-  Outcome out;
-  // In metadata mode there are no bytes, and nothing to find wrong with them.
-  if (packet.data != nullptr && packet.malformed()) {
-    bump(counters.malformed);
-    out.verdict = compiled_->defaults.malformed;
-    count_verdict(counters, out.verdict);
-    return out;
-  }
-  const uint32_t mark = metadata.mark;
-  const Classifier& classifier = compiled_->classifier;
-  Run run(*compiled_, packet, metadata, state);
-  std::optional<Verdict> verdict;
-  for (uint32_t rule = looked; rule < classifier.size();
-       rule = classifier.next_match(packet, metadata, rule + 1)) {
-    bump(state.rules[rule].hits);
-    verdict = run.steps_of(rule);
-    if (verdict) break;
-  }
-  out.verdict = verdict.value_or(compiled_->defaults.verdict);
-  out.queue = run.queue();
-  out.changed = packet.changed;
-  out.mark_changed = metadata.mark != mark;
-  if (out.changed) {
-    bump(counters.changed);
-    if (out.verdict != Verdict::kDrop) finish(packet);
-  }
-  count_verdict(counters, out.verdict);
-  return out;
+  return run_rules(*compiled_, packet, metadata, state, looked, Untraced());
+}
+
+Outcome Program::trace(Packet& packet, Metadata& metadata, ProgramState& state,
+                       TraceSink& sink) const noexcept {
+  return run_rules(*compiled_, packet, metadata, state, look(packet, metadata), Traced{sink});
 }
 
 }  // namespace fettle

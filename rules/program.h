@@ -11,6 +11,7 @@
 
 #include "core/packet.h"
 #include "rules/rule.h"
+#include "rules/trace.h"
 
 namespace fettle {
 
@@ -83,6 +84,9 @@ class Program {
   uint32_t look(const Packet& packet, const Metadata& metadata) const noexcept;
   Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state,
                 uint32_t looked) const noexcept;
+  // The same as apply(), each rule and step told as it goes. Not for the packet path.
+  Outcome trace(Packet& packet, Metadata& metadata, ProgramState& state,
+                TraceSink& sink) const noexcept;
 
   const Needs& needs() const;
   // Names for counters, in file order.
