@@ -8,7 +8,6 @@
 #include "rules/check.h"
 #include "rules/compiled.h"
 #include "rules/describe_rules.h"
-#include "rules/parse.h"
 
 namespace fettle {
 namespace {
@@ -259,7 +258,7 @@ std::optional<Program> compile(const RuleSet& set, std::vector<Diagnostic>* diag
   return Program(std::move(compiled));
 }
 
-Result<Program> load_program(const std::string& path, std::string* warnings) {
+Result<LoadedRules> load_rules(const std::string& path, std::string* warnings) {
   auto parsed = parse_rule_file(path);
   if (!parsed) return std::unexpected(parsed.error());
   std::vector<Diagnostic> diagnostics = parsed->diagnostics;
@@ -267,7 +266,13 @@ Result<Program> load_program(const std::string& path, std::string* warnings) {
   std::string rendered = render(diagnostics, parsed->sources);
   if (!program) return fail(ErrorCode::kData, std::move(rendered));
   if (warnings) *warnings = std::move(rendered);
-  return std::move(*program);
+  return LoadedRules{std::move(*parsed), std::move(*program)};
+}
+
+Result<Program> load_program(const std::string& path, std::string* warnings) {
+  auto loaded = load_rules(path, warnings);
+  if (!loaded) return std::unexpected(loaded.error());
+  return std::move(loaded->program);
 }
 
 }  // namespace fettle

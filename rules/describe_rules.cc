@@ -178,6 +178,10 @@ std::string table_text(const Table& table) {
 
 }  // namespace
 
+std::string describe_step(const Step& step) {
+  return std::visit([](const auto& what) { return text_of(what); }, step.what);
+}
+
 std::string describe_rules(const RuleSet& set, const Needs& needs, const Classifier& classifier) {
   std::string out = fmt::format("copied     {}\n", copy_text(needs));
   out += fmt::format("default    {}; malformed packets: {}\n", verdict_text(set.defaults.verdict),
@@ -190,8 +194,7 @@ std::string describe_rules(const RuleSet& set, const Needs& needs, const Classif
     out += fmt::format("\n{:>4}  {}\n      match  {}\n", i + 1, rule.name, match_text(rule.match));
     std::string_view label = "steps";
     for (const Step& step : rule.steps) {
-      out += fmt::format("      {:5}  {}\n", std::exchange(label, ""),
-                         std::visit([](const auto& what) { return text_of(what); }, step.what));
+      out += fmt::format("      {:5}  {}\n", std::exchange(label, ""), describe_step(step));
     }
     if (rule.steps.empty()) out += "      steps  none: it counts\n";
     if (rule.on_miss) out += fmt::format("      miss   {}\n", verdict_text(*rule.on_miss));

@@ -1,4 +1,4 @@
-// What `fettle check` prints.
+// What `fettle check` prints, and the words that `fettle explain` shares with it.
 #pragma once
 
 #include <string>
@@ -10,5 +10,7 @@
 namespace fettle {
 
 std::string describe_rules(const RuleSet& set, const Needs& needs, const Classifier& classifier);
+// "translate the address at payload+4 by print-servers"
+std::string describe_step(const Step& step);
 
 }  // namespace fettle

@@ -135,6 +135,7 @@ void parse_file(TomlReader& reader, const toml::table& file) {
   if (const toml::node* node = file.get("defaults")) parse_defaults(reader, *node, &set.defaults);
   if (const toml::node* node = file.get("table")) parse_tables(reader, *node, &set.tables);
   if (const toml::node* node = file.get("rule")) parse_rules_list(reader, *node, &set.rules);
+  if (const toml::node* node = file.get("test")) parse_tests(reader, *node, &reader.parsed().tests);
 }
 
 }  // namespace

@@ -8,12 +8,14 @@
 
 #include "core/result.h"
 #include "rules/diagnostic.h"
+#include "rules/packet_tests.h"
 #include "rules/rule.h"
 
 namespace fettle {
 
 struct Parsed {
   RuleSet set;
+  std::vector<PacketTest> tests;  // [[test]], in file order; not for packets' way through the rules
   Sources sources;
   std::vector<Diagnostic> diagnostics;  // in file order; any error means that `set` is of no use
   bool ok() const;

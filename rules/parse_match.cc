@@ -40,18 +40,6 @@ std::optional<Operand> parse_interface(TomlReader& reader, std::string_view key,
   return out;
 }
 
-std::optional<uint32_t> flags_of(std::string_view names) {
-  uint32_t out = 0;
-  for (size_t begin = 0; begin <= names.size();) {
-    const size_t end = std::min(names.find(',', begin), names.size());
-    const Word* word = find_word(WordGroup::kTcpFlag, names.substr(begin, end - begin));
-    if (!word) return std::nullopt;
-    out |= static_cast<uint32_t>(word->number);
-    begin = end + 1;
-  }
-  return out;
-}
-
 std::optional<Operand> parse_tcp_flags(TomlReader& reader, std::string_view key,
                                        const toml::node& node) {
   constexpr std::string_view kExpected =
@@ -62,8 +50,9 @@ std::optional<Operand> parse_tcp_flags(TomlReader& reader, std::string_view key,
   if (!text) return std::nullopt;
   const std::string_view words = *text;
   const size_t slash = words.find('/');
-  const auto set = flags_of(words.substr(0, slash));
-  const auto looked_at = slash == std::string_view::npos ? set : flags_of(words.substr(slash + 1));
+  const auto set = parse_flags(words.substr(0, slash));
+  const auto looked_at =
+      slash == std::string_view::npos ? set : parse_flags(words.substr(slash + 1));
   if (set && looked_at && (*set & ~*looked_at) == 0) return MaskedValue{*set, *looked_at};
   reader.refuse_value(
       key, node,

@@ -101,6 +101,48 @@ std::string word_list(std::string_view title, WordGroup group) {
   return out + ".\n\n";
 }
 
+constexpr std::string_view kTests = R"(## Tests
+
+A rule file may carry tests. `fettle check` runs the rules over each test's packet and shows what is
+not as expected, byte by byte; a test that fails makes it exit with status 65. Lengths and checksums
+are worked out, those of the packet that comes and those of the one that is expected.
+
+```toml
+[table.print-servers]
+"10.20.0.11" = "203.0.113.11"
+
+[[rule]]
+name  = "keep-alive"
+match = { protocol = "udp", dst-port = 1331 }
+steps = [{ translate = "print-servers", at = 4 }]
+
+[[test]]
+name   = "the keep-alive tells the outside address"
+packet = { protocol = "udp", src = "10.20.0.11", dst = "198.51.100.9", dst-port = 1331, payload = "4b410100 0a14000b" }
+expect = { payload = "4b410100 cb00710b", rules = ["keep-alive"] }
+
+[[test]]
+name   = "another server's address stays"
+packet = { protocol = "udp", src = "10.20.0.99", dst = "198.51.100.9", dst-port = 1331, payload = "4b410100 0a140063" }
+expect = {}
+```
+
+)";
+
+std::string tests_section() {
+  std::string out(kTests);
+  out += "`[[test]]`:\n\n" + parameter_table("test");
+  out += "`packet`:\n\n" + parameter_table("packet");
+  out +=
+      "`expect` takes the packet's keys but `protocol`, `in`, `out` and `hook`, and those below. "
+      "It "
+      "names what is to differ from the packet that came; the rest of the packet, and its mark, "
+      "must "
+      "be as they came, except for lengths and checksums that follow. A packet given in hex is "
+      "expected in hex.\n\n";
+  return out + parameter_table("expect");
+}
+
 }  // namespace
 
 std::string reference_markdown() {
@@ -127,6 +169,7 @@ std::string reference_markdown() {
       "`network` (the IP header), and inside the packet that an ICMP error quotes `quoted-network` "
       "and `quoted-transport`. "
       "The checksums of the quoted packet follow a change, too.\n\n";
+  out += tests_section();
   out += "## Names\n\n";
   out += word_list("Protocols", WordGroup::kProtocol);
   out += word_list("DSCP classes", WordGroup::kDscp);

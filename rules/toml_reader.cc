@@ -46,6 +46,18 @@ std::optional<uint32_t> parse_number(std::string_view text) {
   return number;
 }
 
+std::optional<uint32_t> parse_flags(std::string_view names) {
+  uint32_t out = 0;
+  for (size_t begin = 0; begin <= names.size();) {
+    const size_t end = std::min(names.find(',', begin), names.size());
+    const Word* word = find_word(WordGroup::kTcpFlag, names.substr(begin, end - begin));
+    if (!word) return std::nullopt;
+    out |= static_cast<uint32_t>(word->number);
+    begin = end + 1;
+  }
+  return out;
+}
+
 std::vector<TomlEntry> in_file_order(const toml::table& table) {
   std::vector<TomlEntry> out;
   for (const auto& [key, node] : table) out.push_back({&key, &node});

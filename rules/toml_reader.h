@@ -78,6 +78,8 @@ class TomlReader {
 
 // A decimal or 0x number that takes the whole text.
 std::optional<uint32_t> parse_number(std::string_view text);
+// Names of TCP's flags with commas between.
+std::optional<uint32_t> parse_flags(std::string_view names);
 
 // The keys of a table in the order of the file; toml++ sorts them by name.
 struct TomlEntry {
@@ -90,5 +92,7 @@ std::vector<TomlEntry> in_file_order(const toml::table& table);
 Match parse_match(TomlReader& reader, const toml::table& table);
 std::optional<Step> parse_step(TomlReader& reader, const toml::node& node);
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table);
+// After the rules, which tests name.
+void parse_tests(TomlReader& reader, const toml::node& node, std::vector<PacketTest>* out);
 
 }  // namespace fettle

@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
     Structure, RefusedTest,
     testing::Values(
         Refused{"x = 1\n", "1:1",
-                "unknown key \"x\", expected \"defaults\", \"table\" or \"rule\""},
+                "unknown key \"x\", expected \"defaults\", \"table\", \"rule\" or \"test\""},
         Refused{"[rules]\n", "1:2", "unknown key \"rules\"; did you mean \"rule\"?"},
         Refused{"[defaults]\nmalformed = \"dorp\"\n", "2:13", "did you mean \"drop\"?"},
         Refused{"[defaults]\nverdikt = \"drop\"\n", "2:1", "did you mean \"verdict\"?"},

@@ -25,8 +25,14 @@ std::string read_file(const fs::path& path) {
 void expect_compiles(const std::string& text, const std::string& name) {
   Parsed parsed = parse_rules(text, name);
   std::vector<Diagnostic> diagnostics = parsed.diagnostics;
-  const bool compiles = parsed.ok() && compile(parsed.set, &diagnostics).has_value();
-  EXPECT_TRUE(compiles) << text << "\n" << render(diagnostics, parsed.sources);
+  const auto program = parsed.ok() ? compile(parsed.set, &diagnostics) : std::nullopt;
+  EXPECT_TRUE(program) << text << "\n" << render(diagnostics, parsed.sources);
+  if (!program) return;
+  for (const PacketTest& test : parsed.tests) {
+    const auto failure = run_test(*program, test, false);
+    EXPECT_FALSE(failure) << render(failure->diagnostic, parsed.sources) << "\n"
+                          << failure->details;
+  }
 }
 
 TEST(ReferenceTest, IsWhatTheReadmeOfTheRulesHas) {
@@ -36,7 +42,7 @@ TEST(ReferenceTest, IsWhatTheReadmeOfTheRulesHas) {
 
 TEST(ReferenceTest, HasAnExampleForEachKeyAndStepAndAllCompile) {
   const std::vector<std::string> examples = toml_examples(reference_markdown());
-  EXPECT_EQ(examples.size(), 1 + match_keys().size() + steps().size());
+  EXPECT_EQ(examples.size(), 2 + match_keys().size() + steps().size());
   for (const std::string& example : examples) expect_compiles(example, "rules/README.md");
 }
 

@@ -1,7 +1,10 @@
 #include "workers/standard_streams.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -22,6 +25,11 @@ Result<void> print_out(std::string_view text) {
 Result<void> flush_out() {
   if (std::fflush(stdout) != 0) return failed();
   return {};
+}
+
+bool wants_colour(int fd) {
+  const char* refused = std::getenv("NO_COLOR");
+  return (refused == nullptr || *refused == '\0') && isatty(fd);
 }
 
 void print_error(std::string_view text) noexcept {

@@ -1,5 +1,5 @@
 // Arbitrary text as a rule file: it is refused with a message that can be shown, or compiled, and
-// the program runs over a packet made of the same bytes.
+// the program runs over a packet made of the same bytes. The file's own tests are run, too.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "rules/compile.h"
+#include "rules/packet_tests.h"
 #include "rules/parse.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -21,6 +22,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!program) {
     if (rendered.empty()) std::abort();
     return 0;
+  }
+  for (const PacketTest& test : parsed.tests) {
+    const auto failure = run_test(*program, test, false);
+    if (failure && failure->details.empty()) std::abort();
   }
   const std::unique_ptr<std::byte[]> bytes(new std::byte[size]);
   std::copy_n(reinterpret_cast<const std::byte*>(data), size, bytes.get());
