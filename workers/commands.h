@@ -12,6 +12,7 @@ namespace fettle {
 
 void add_run_command(CLI::App& app, int* exit_code);
 void add_check_command(CLI::App& app, int* exit_code);
+void add_explain_command(CLI::App& app, int* exit_code);
 void add_replay_command(CLI::App& app, int* exit_code);
 void add_sniff_command(CLI::App& app, int* exit_code);
 void add_reference_command(CLI::App& app, int* exit_code);

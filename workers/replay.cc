@@ -15,6 +15,7 @@
 #include "core/capture.h"
 #include "rules/compile.h"
 #include "workers/commands.h"
+#include "workers/metadata_flags.h"
 #include "workers/progress.h"
 #include "workers/replay_report.h"
 #include "workers/replay_run.h"
@@ -26,8 +27,8 @@ namespace {
 constexpr unsigned kMostThreads = 64;
 
 struct ReplayFlags {
-  std::string rules, input, output, hook, in, out;
-  uint32_t mark = 0;
+  std::string rules, input, output;
+  MetadataFlags metadata;
   unsigned threads = 0;  // 0: as many as there are CPUs for
   bool json = false;
   bool quiet = false;
@@ -51,21 +52,6 @@ Result<void> check_distinct(const std::string& input, const std::string& output)
                           output == "-" ? "standard output" : output));
 }
 
-// What CLI11 is to say about a name that `in` and `out` could never match; empty where it is right.
-std::string refuse_interface(const std::string& name) {
-  constexpr size_t kLongest = InterfaceName{}.size() - 1;
-  if (!name.empty() && name.size() <= kLongest) return {};
-  return fmt::format("found \"{}\", expected an interface's name of 1 to {} characters", name,
-                     kLongest);
-}
-
-Hook hook_named(const std::string& name) {
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(Hook::kPostrouting); ++i) {
-    if (to_string(Hook{i}) == name) return Hook{i};
-  }
-  return Hook::kNone;
-}
-
 unsigned usable_threads() {
   return std::clamp(static_cast<unsigned>(tbb::info::default_concurrency()), 1u, kMostThreads);
 }
@@ -83,14 +69,10 @@ int replay(const ReplayFlags& flags) {
   auto writer = CaptureWriter::open(flags.output);
   if (!writer) return report(writer.error());
 
-  const Metadata metadata{.in = interface_name(flags.in),
-                          .out = interface_name(flags.out),
-                          .mark = flags.mark,
-                          .hook = hook_named(flags.hook)};
   Progress progress(reader->size(), !flags.quiet);
   ReplaySummary summary;
   const auto done = run_replay({.program = *program,
-                                .metadata = metadata,
+                                .metadata = flags.metadata.metadata(),
                                 .reader = std::move(*reader),
                                 .writer = std::move(*writer),
                                 .threads = flags.threads ? flags.threads : usable_threads()},
@@ -124,19 +106,7 @@ void add_replay_command(CLI::App& app, int* exit_code) {
   command->add_option("OUT", flags->output, "The file to write; - is standard output")
       ->required()
       ->option_text(" ");
-  command
-      ->add_option("--hook", flags->hook,
-                   "What `hook` is to match, since a capture has none: prerouting, input, forward, "
-                   "output or postrouting")
-      ->check(CLI::IsMember({"prerouting", "input", "forward", "output", "postrouting"}))
-      ->option_text("HOOK");
-  command->add_option("--in", flags->in, "What `in` is to match")
-      ->check(refuse_interface)
-      ->option_text("INTERFACE");
-  command->add_option("--out", flags->out, "What `out` is to match")
-      ->check(refuse_interface)
-      ->option_text("INTERFACE");
-  command->add_option("--mark", flags->mark, "The mark that packets come with")->option_text("N");
+  add_metadata_flags(*command, &flags->metadata);
   command
       ->add_option("--threads", flags->threads,
                    "Threads that share the work; 1 to 64 (default: one for each CPU that this "
