@@ -320,6 +320,10 @@ Edit write_quoted(Packet& packet, uint32_t offset, Bytes bytes) {
   return edit(quote, &packet, offset, bytes);
 }
 
+void judge_checksum(Packet& packet) {
+  if (packet.sum == Sum::kUnknown) packet.sum = judge(packet);
+}
+
 void finish(Packet& packet) {
   if (!packet.changed) return;
   if (packet.plan != ChecksumPlan::kFinish && packet.plan != ChecksumPlan::kClear) return;

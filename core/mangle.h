@@ -49,6 +49,10 @@ Edit set_tcp_window(Packet& packet, uint16_t window);
 // no TCP SYN, or no such option.
 Edit clamp_mss(Packet& packet, uint16_t mss);
 
+// Finds out what edits do to the transport checksum, as each does that is the first one: to be
+// called before bytes or lengths are changed by other means (resize.h). Requires !malformed().
+void judge_checksum(Packet& packet);
+
 // Completes what was put off: a partial checksum that must leave full (kFinish), or one to be
 // cleared (kClear). Does nothing to an unchanged packet.
 void finish(Packet& packet);
