@@ -95,6 +95,8 @@ CaptureFraming::Found CaptureFraming::next_pcap(std::span<std::byte> bytes, bool
   record->time_ns = uint64_t{u32(head)} * 1'000'000'000 + fraction * (nanoseconds_ ? 1 : 1000);
   record->original = u32(head + 12);
   record->link_type = link_type_;
+  record->kind = Record::Kind::kPcap;
+  record->swapped = swapped_;
   record->raw = bytes.first(length);
   record->frame = record->raw.subspan(format::kPcapRecord);
   return Found::kRecord;
@@ -192,7 +194,10 @@ bool CaptureFraming::take_frame(const Interface& interface, std::span<std::byte>
 
 bool CaptureFraming::read_packet(uint32_t type, std::span<std::byte> body, Record* record) const {
   const std::byte* at = body.data();
+  record->swapped = swapped_;
+  record->kind = Record::Kind::kBlock;
   if (type == format::kSimplePacketBlock) {
+    record->kind = Record::Kind::kSimpleBlock;
     if (body.size() < 4 || interfaces_.empty()) return false;
     record->original = u32(at);
     const uint32_t snaplen = interfaces_[0].snaplen == 0 ? UINT32_MAX : interfaces_[0].snaplen;

@@ -13,12 +13,15 @@
 namespace fettle {
 
 struct Record {
+  enum class Kind : uint8_t { kPcap, kBlock, kSimpleBlock };
   std::span<std::byte> raw;      // the whole record or block, to be written as it is
   std::span<std::byte> frame{};  // captured bytes inside raw; may be changed in place; may be none.
                                  // data() null: no packet (file header, another block of pcapng)
   uint32_t original = 0;         // length on the wire
   uint32_t link_type = 0;        // LINKTYPE_ of the record's interface
   uint64_t time_ns = 0;          // since 1970
+  Kind kind = Kind::kPcap;       // of packets: where their lengths stand
+  bool swapped = false;          // numbers in the other byte order
 };
 
 class CaptureFraming {

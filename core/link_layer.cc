@@ -102,7 +102,37 @@ Found from_sll2(Frame frame) {
   return std::nullopt;
 }
 
+// Where the first EtherType stands; 0 where the link type has none.
+size_t ether_type_of(uint32_t link_type) {
+  switch (link_type) {
+    case kEthernet:
+      return 12;
+    case kSll:
+      return 14;
+    case kSll2:
+      return 22;  // behind a tag; without one the headers end before it
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
+
+void change_link_length(uint32_t link_type, Frame frame, int64_t change) {
+  constexpr size_t kTag = 4;
+  constexpr size_t kLengthBehindType = 6;
+  size_t at = ether_type_of(link_type);
+  if (at == 0) return;
+  while (at + 2 <= frame.size()) {
+    const uint16_t type = load_be16(frame.data() + at);
+    if (type == kTypePppoeSession && at + kLengthBehindType + 2 <= frame.size()) {
+      std::byte* const length = frame.data() + at + kLengthBehindType;
+      store_be16(length, static_cast<uint16_t>(load_be16(length) + change));
+    }
+    if (type != kTypeVlan && type != kTypeProviderVlan && type != kTypeOldVlan) return;
+    at += kTag;
+  }
+}
 
 Found network_layer(uint32_t link_type, Frame frame) {
   switch (link_type) {

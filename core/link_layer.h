@@ -15,4 +15,8 @@ namespace fettle {
 // behind an SLL protocol field included.
 std::optional<std::span<std::byte>> network_layer(uint32_t link_type, std::span<std::byte> frame);
 
+// Adds to the length that a PPPoE header among the frame's states; the other headers state none.
+// `headers`: the frame up to where network_layer() found the packet.
+void change_link_length(uint32_t link_type, std::span<std::byte> headers, int64_t change);
+
 }  // namespace fettle

@@ -56,15 +56,23 @@ class RuleChecker {
       if (std::holds_alternative<ClampMssStep>(step.what))
         need({Protocol::kTcp}, "clamp-mss", step.where);
       if (const auto* write = std::get_if<WriteStep>(&step.what)) {
-        if (write->at + write->bytes.size() > 65535) {
-          say(Severity::kError, step.where,
-              fmt::format(
-                  "write: found {} bytes at {}, expected them to end within 65535, the longest "
-                  "packet",
-                  write->bytes.size(), write->at));
-        }
+        check_place("write", write->at, write->bytes.size(), step.where);
+      }
+      if (const auto* insert = std::get_if<InsertStep>(&step.what)) {
+        check_place("insert", insert->at, insert->bytes.size(), step.where);
+      }
+      if (const auto* removal = std::get_if<DeleteStep>(&step.what)) {
+        check_place("delete", removal->at, removal->count, step.where);
       }
     }
+  }
+
+  void check_place(std::string_view step, uint32_t at, size_t count, Location where) {
+    if (at + count <= 65535) return;
+    say(Severity::kError, where,
+        fmt::format("{}: found {} bytes at {}, expected them to end within 65535, the longest "
+                    "packet",
+                    step, count, at));
   }
 
   void check_set(const SetStep& set) {

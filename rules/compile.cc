@@ -94,6 +94,20 @@ class Compiler {
     out_->data.bytes.insert(out_->data.bytes.end(), step.bytes.begin(), step.bytes.end());
     out_->steps.push_back(out);
   }
+  void add_step(const InsertStep& step) {
+    add_resize(StepKind::kInsert, step.at, step.bytes.size());
+    out_->data.bytes.insert(out_->data.bytes.end(), step.bytes.begin(), step.bytes.end());
+  }
+  void add_step(const DeleteStep& step) { add_resize(StepKind::kDelete, step.at, step.count); }
+  void add_resize(StepKind kind, uint32_t at, size_t count) {
+    CompiledStep out;
+    out.kind = kind;
+    out.at = at;
+    out.first = static_cast<uint32_t>(out_->data.bytes.size());
+    out.count = static_cast<uint32_t>(count);
+    out_->steps.push_back(out);
+    out_->needs.resizes = true;
+  }
   void add_step(const MarkStep& step) {
     CompiledStep out;
     out.kind = StepKind::kMark;

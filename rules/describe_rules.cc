@@ -141,6 +141,13 @@ std::string text_of(const MarkStep& step) {
                                  : fmt::format("mark {:#x}/{:#x}", step.value, step.mask);
 }
 std::string text_of(const ClampMssStep& step) { return fmt::format("clamp-mss {}", step.mss); }
+std::string text_of(const InsertStep& step) {
+  return fmt::format("insert {} at {}", hex(step.bytes), place(Origin::kPayload, step.at));
+}
+std::string text_of(const DeleteStep& step) {
+  return fmt::format("delete {} byte{} at {}", step.count, step.count == 1 ? "" : "s",
+                     place(Origin::kPayload, step.at));
+}
 std::string text_of(const LogStep&) { return "log"; }
 
 std::string_view verdict_text(Verdict verdict) {

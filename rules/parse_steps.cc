@@ -1,5 +1,6 @@
 // The steps of a rule.
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -149,6 +150,43 @@ StepResult parse_write(TomlReader& reader, const toml::table& table, const toml:
   return Step{WriteStep{.from = *from, .at = *at, .bytes = std::move(*bytes)}, where};
 }
 
+// Bytes in hexadecimal digits, or with as = "text" as they are.
+std::optional<std::vector<std::byte>> parse_bytes(TomlReader& reader, const toml::table& table,
+                                                  std::string_view key, const toml::node& node) {
+  bool text = false;
+  if (const toml::node* as = table.get("as")) {
+    const auto notation = reader.word("as", *as, WordGroup::kNotation);
+    if (!notation) return std::nullopt;
+    text = (*notation)->number == 1;
+  }
+  if (!text) return reader.hex(key, node);
+  constexpr std::string_view kExpected = "text of at least one character, in quotes";
+  const auto value = reader.string(key, node, kExpected);
+  if (!value) return std::nullopt;
+  if (value->empty()) {
+    reader.refuse_value(key, node, kExpected);
+    return std::nullopt;
+  }
+  const auto bytes = std::as_bytes(std::span(*value));
+  return std::vector<std::byte>(bytes.begin(), bytes.end());
+}
+
+StepResult parse_insert(TomlReader& reader, const toml::table& table, const toml::node& node,
+                        Location where) {
+  auto bytes = parse_bytes(reader, table, "insert", node);
+  const auto at = reader.offset(table, "insert");
+  if (!bytes || !at) return std::nullopt;
+  return Step{InsertStep{.at = *at, .bytes = std::move(*bytes)}, where};
+}
+
+StepResult parse_delete(TomlReader& reader, const toml::table& table, const toml::node& node,
+                        Location where) {
+  const auto count = reader.integer("delete", node, 1, 65535);
+  const auto at = reader.offset(table, "delete");
+  if (!count || !at) return std::nullopt;
+  return Step{DeleteStep{.at = *at, .count = static_cast<uint32_t>(*count)}, where};
+}
+
 StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table& table,
                      const toml::node& node, Location where) {
   switch (info.kind) {
@@ -163,6 +201,10 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
       return parse_translate(reader, table, node, where);
     case StepKind::kWrite:
       return parse_write(reader, table, node, where);
+    case StepKind::kInsert:
+      return parse_insert(reader, table, node, where);
+    case StepKind::kDelete:
+      return parse_delete(reader, table, node, where);
     case StepKind::kMark:
       if (const auto mark = reader.masked("mark", node)) {
         return Step{MarkStep{mark->value, mark->mask}, where};

@@ -90,6 +90,10 @@ class Run {
         return translate(step, compiled_.data, packet_);
       case StepKind::kWrite:
         return write_bytes(step, compiled_.data, packet_);
+      case StepKind::kInsert:
+        return insert_bytes(step, compiled_.data, packet_);
+      case StepKind::kDelete:
+        return delete_bytes(step, packet_);
       case StepKind::kClampMss:
         return clamp_mss(packet_, static_cast<uint16_t>(step.number));
       default:

@@ -19,6 +19,7 @@ namespace fettle {
 struct Needs {
   bool packets = false;          // false: no rule reads a byte; metadata mode does
   bool changes = false;          // some step writes: packets must come whole
+  bool resizes = false;          // some step makes packets longer or shorter (Packet::capacity)
   bool whole = false;            // reads at places that no short copy bounds (IPv6 chains, payload)
   uint32_t depth = 0;            // bytes from the IP header that suffice where !whole && packets
   bool interfaces = false;       // some rule asks in or out: names have to be found

@@ -103,6 +103,14 @@ struct WriteStep {
   uint32_t at = 0;
   std::vector<std::byte> bytes;
 };
+struct InsertStep {  // into the payload
+  uint32_t at = 0;
+  std::vector<std::byte> bytes;
+};
+struct DeleteStep {  // out of the payload
+  uint32_t at = 0;
+  uint32_t count = 0;
+};
 struct MarkStep {  // mark = (mark & ~mask) | value
   uint32_t value = 0;
   uint32_t mask = 0xffffffff;
@@ -113,7 +121,8 @@ struct ClampMssStep {
 struct LogStep {};
 
 struct Step {
-  std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep>
+  std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
+               InsertStep, DeleteStep>
       what;
   Location where;
 };

@@ -24,8 +24,9 @@ struct CompiledStep {
   uint32_t at = 0;
   uint32_t number = 0;  // kSet, kMark: the value; kClampMss: the MSS
   uint32_t mask = 0;    // kMark
-  uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite bytes
-  uint32_t count = 0;   // kWrite
+  uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite and kInsert
+                        // bytes
+  uint32_t count = 0;   // kWrite, kInsert, kDelete
 };
 
 // What the records refer to.
@@ -43,6 +44,10 @@ void prefetch_translation(const CompiledStep& step, const StepData& data,
 // kMiss where the packet has no such place whole, or the table no such address.
 Edit translate(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 Edit write_bytes(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+
+// kMiss where core/resize.h refuses it.
+Edit insert_bytes(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+Edit delete_bytes(const CompiledStep& step, Packet& packet) noexcept;
 
 // Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,

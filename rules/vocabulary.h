@@ -27,6 +27,7 @@ enum class WordGroup : uint8_t {
   kOrigin,
   kVerdict,
   kForm,
+  kNotation,
 };
 
 struct KeyInfo {

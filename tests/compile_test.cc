@@ -66,6 +66,10 @@ INSTANTIATE_TEST_SUITE_P(
              "\"tcp\""},
         Said{"MssOfUdp", rule("protocol = [\"udp\", \"sctp\"]", "{ clamp-mss = 1000 }"), true,
              "clamp-mss can never be set"},
+        Said{"InsertBeyondPackets", rule("", "{ insert = \"0000\", at = 65534 }"), true,
+             "insert: found 2 bytes at 65534"},
+        Said{"DeleteBeyondPackets", rule("", "{ delete = 2, at = 65534 }"), true,
+             "delete: found 2 bytes at 65534"},
         Said{"WriteBeyondPackets", rule("", "{ write = \"0000\", at = 65534 }"), true,
              "expected them to end within 65535"},
         Said{"NoFamilyLeft", rule("src = \"10.0.0.0/8\", dst = \"::/0\"", "\"drop\""), false,
@@ -147,12 +151,12 @@ TEST(CompileTest, DescribesWhatItMade) {
       compiled(kTable + rule("protocol = \"udp\", not = { src = \"10.9.0.0/16\" }",
                              "{ translate = \"servers\", at = 4 }, \"accept\""))
           .program->describe();
-  for (const char* part :
-       {"whole packets: rules change them",
-        "index      1 KiB; for its first rule a packet is compared with 1 of 1 alternatives at most\n",
-        "table servers: 2 entries, 2 IPv4 /32", "1  rule 1",
-        "match  protocol udp, not (src 10.9.0.0/16)",
-        "translate the address at payload+4 by servers", "accept\n"}) {
+  for (const char* part : {"whole packets: rules change them",
+                           "index      1 KiB; for its first rule a packet is compared with 1 of 1 "
+                           "alternatives at most\n",
+                           "table servers: 2 entries, 2 IPv4 /32", "1  rule 1",
+                           "match  protocol udp, not (src 10.9.0.0/16)",
+                           "translate the address at payload+4 by servers", "accept\n"}) {
     EXPECT_NE(said.find(part), std::string::npos) << part << "\n" << said;
   }
 }

@@ -157,6 +157,47 @@ TEST_F(PacketLoopTest, TheChangedPacketGoesBackWholeWithItsChecksum) {
   EXPECT_EQ(returned_, expected);
 }
 
+TEST_F(PacketLoopTest, APacketGoesBackInItsNewLength) {
+  start(R"(
+[[rule]]
+match = { dst-port = 3 }
+steps = [{ insert = "abcdefghi", at = 2, as = "text" }]
+[[rule]]
+match = { dst-port = 4 }
+steps = [{ delete = 3, at = 0 }]
+)");
+  deliver(1, 3);
+  deliver(2, 4);
+  deliver(3, 5);
+  loop_->turn(true);
+  ASSERT_EQ(reply(), "one 1:1 +41, one 2:1 +29, one 3:1");
+  const Packet shorter = parse(returned_);
+  EXPECT_EQ(shorter.length, 29u);
+  EXPECT_EQ(transport_checksum_state(shorter), ChecksumState::kGood);
+}
+
+TEST_F(PacketLoopTest, APacketGrowsToWhatAMessageHoldsAndNoFurther) {
+  const auto insert = [](size_t size) {
+    return "[[rule]]\nmatch = { dst-port = 3 }\nsteps = [{ as = \"text\", at = 0, insert = \"" +
+           std::string(size, 'x') +
+           "\" }]\n[[rule]]\nmatch = { dst-port = 4 }\nsteps = [{ insert = \"7a\", at = 0 }]\n";
+  };
+  start(insert(kMaxReturnedPayload - 32).c_str());
+  deliver(1, 3);
+  deliver(2, 4);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "one 1:1 +65531, one 2:1 +33");
+  const Packet beside = parse(returned_);
+  EXPECT_EQ(beside.dst_port(), 4);  // whole: the longest has not reached its slot
+  EXPECT_EQ(transport_checksum_state(beside), ChecksumState::kGood);
+  TearDown();
+  start(insert(kMaxReturnedPayload - 31).c_str());
+  deliver(1, 3);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "one 1:1");
+  EXPECT_EQ(rules_[0].misses, 1u);
+}
+
 TEST_F(PacketLoopTest, MoreThanABatchTakesMoreTurns) {
   start(kRules, 2);
   for (uint32_t id = 1; id <= 5; ++id) deliver(id, 9);

@@ -189,6 +189,18 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{with_steps("{ write = \"xy\", at = 0 }"), "3:20",
                 "found \"xy\", expected hexadecimal bytes"},
         Refused{with_steps("{ write = \"00\" }"), "3:10", "write needs `at`"},
+        Refused{with_steps("{ insert = \"xy\", at = 0 }"), "3:21",
+                "insert: found \"xy\", expected hexadecimal bytes"},
+        Refused{with_steps("{ insert = \"\", at = 0, as = \"text\" }"), "3:21",
+                "insert: found \"\", expected text of at least one character"},
+        Refused{with_steps("{ insert = \"00\", at = 0, as = \"txt\" }"), "3:40",
+                "did you mean \"text\"?"},
+        Refused{with_steps("{ insert = \"00\" }"), "3:10", "insert needs `at`"},
+        Refused{with_steps("{ insert = \"00\", at = 0, from = \"payload\" }"), "3:35",
+                "unknown key of insert \"from\""},
+        Refused{with_steps("{ delete = 0, at = 0 }"), "3:21",
+                "delete: found 0, expected a number from 1 to 65535"},
+        Refused{with_steps("{ delete = 1 }"), "3:10", "delete needs `at`"},
         Refused{with_steps("{ clamp-mss = 0 }"), "3:24", "from 1 to 65535"}));
 
 INSTANTIATE_TEST_SUITE_P(

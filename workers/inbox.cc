@@ -46,6 +46,11 @@ std::span<std::byte> Inbox::place(std::span<const std::byte> datagram) noexcept 
   return {slots_.data(), datagram.size()};
 }
 
+size_t Inbox::room_from(const std::byte* at) const noexcept {
+  const auto offset = static_cast<size_t>(at - slots_.data());
+  return kSlotSize - kBehind - offset % kSlotSize;
+}
+
 InHand& Inbox::hold(const QueuedPacket& queued) noexcept {
   InHand& hand = hands_[used_++];
   hand.queued = queued;

@@ -29,6 +29,9 @@ class Inbox {
   // A copy of a datagram of at most kLongest bytes, as if it had been received alone.
   std::span<std::byte> place(std::span<const std::byte> datagram) noexcept;
 
+  // Bytes from there on, which lies in a datagram, that may be used, kBehind bytes aside.
+  size_t room_from(const std::byte* at) const noexcept;
+
   size_t capacity() const { return headers_.size(); }
   bool full() const { return used_ == hands_.size(); }
   // Requires !full().

@@ -51,6 +51,7 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes)
       counters_(&heritage.page->loop),
       preparation_(heritage.program->needs()),
       names_(heritage.program->needs().interfaces),
+      resizes_(heritage.program->needs().resizes),
       bypass_(heritage.options.settings.fail_open),
       reply_limit_(std::min(heritage.send_buffer / 2, kReplyLimit)),
       settings_(heritage.options.settings),
@@ -114,17 +115,22 @@ void PacketLoop::handle_datagram(std::span<std::byte> datagram) {
   while (!datagram.empty()) {
     const Message message = decode(datagram);
     if (message.kind == MessageKind::kPacket) {
-      take_packet(message.packet);
+      take_packet(message.packet, datagram.empty());
     } else {
       handle_answer(message);
     }
   }
 }
 
-void PacketLoop::take_packet(const QueuedPacket& queued) {
+void PacketLoop::take_packet(const QueuedPacket& queued, bool last) {
   if (filling_->full()) settle_here();
   InHand& hand = filling_->hold(queued);
   prepare(preparation_, hand);
+  // A longer packet takes the rest of the slot, where no other message lies.
+  if (resizes_ && last && !queued.payload.empty()) {
+    hand.packet.capacity = static_cast<uint32_t>(
+        std::min(filling_->room_from(queued.payload.data()), kMaxReturnedPayload));
+  }
   if (names_) {
     hand.metadata.in = interfaces_.name(queued.in_index);
     hand.metadata.out = interfaces_.name(queued.out_index);
@@ -168,7 +174,9 @@ void PacketLoop::answer_all(Inbox& inbox) {
 
 void PacketLoop::answer(const InHand& hand) {
   const QueuedPacket& queued = hand.queued;
-  if (replies_.bytes() + queued.payload.size() > reply_limit_ ||
+  const std::span<std::byte> payload =
+      hand.packet.resized ? std::span(hand.packet.data, hand.packet.size) : queued.payload;
+  if (replies_.bytes() + payload.size() > reply_limit_ ||
       replies_.packets() == replies_.max_packets()) {
     reply();
   }
@@ -177,7 +185,7 @@ void PacketLoop::answer(const InHand& hand) {
   const uint32_t* mark = outcome.mark_changed ? &hand.metadata.mark : nullptr;
   if (outcome.changed && outcome.verdict != Verdict::kDrop) {
     // What the kernel said beside the payload has been read.
-    replies_.add_changed(queued.id, verdict, mark, queued.payload,
+    replies_.add_changed(queued.id, verdict, mark, payload,
                          {.before = queued.before, .after = Inbox::kBehind});
   } else {
     replies_.add(queued.id, verdict, mark);

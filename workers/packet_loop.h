@@ -60,7 +60,7 @@ class PacketLoop {
   void make_states(const Heritage& heritage);
   Turn nothing_received();
   void handle_datagram(std::span<std::byte> datagram);
-  void take_packet(const QueuedPacket& queued);
+  void take_packet(const QueuedPacket& queued, bool last);
   void handle_answer(const Message& message);
   void settle();
   void settle_here();
@@ -77,7 +77,7 @@ class PacketLoop {
   WorkerPage* page_;
   LoopCounters* counters_;
   Preparation preparation_;
-  bool names_, bypass_;
+  bool names_, resizes_, bypass_;
   size_t reply_limit_;
   QueueSettings settings_;
   uint32_t overload_length_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/capture_resize.h"
 #include "core/describe.h"
 #include "core/flow_hash.h"
 #include "core/link_layer.h"
@@ -11,6 +12,9 @@ namespace {
 
 // Rules' counters of two lanes lie on no common cache line.
 constexpr size_t kApart = 64 / sizeof(RuleCounters);
+
+// An IPv6 packet's, whose length field does not count its header.
+constexpr size_t kLongestPacket = 40 + 65535;
 
 }  // namespace
 
@@ -22,6 +26,7 @@ void ReplayChunk::deal(const Program& program, const Metadata& metadata, size_t 
 void ReplayChunk::begin(size_t lane_count) {
   dealt = packets = not_ip = 0;
   log.clear();
+  resized.clear();
   lanes.resize(lane_count);
 }
 
@@ -60,6 +65,24 @@ ReplayLane::ReplayLane(const Program& program, const Metadata& metadata, size_t 
   rules_.reserve(program.rule_names().size() + kApart);
   rules_.resize(program.rule_names().size());
   state_ = {.counters = &counters_, .rules = rules_, .log = this};
+  if (program.needs().resizes) room_.resize(kLongestPacket);
+}
+
+// A packet in its capture has no room. Only those that a rule matches are worth a copy.
+bool ReplayLane::give_room(const ReplayChunk::Item& item, const Record& record) {
+  return item.looked < program_.rule_names().size() && item.packet.size <= room_.size() &&
+         can_resize(record);
+}
+
+// `before` is the packet as it was in the record's frame.
+void ReplayLane::take_back(const Packet& packet, std::span<std::byte> before, Record* record) {
+  if (!packet.resized) {
+    std::copy_n(packet.data, before.size(), before.data());
+    return;
+  }
+  const auto at = static_cast<size_t>(before.data() - record->frame.data());
+  chunk_->resized.push_back(resized(*record, at, before.size(), {packet.data, packet.size}));
+  record->raw = chunk_->resized.back();
 }
 
 void ReplayLane::run(ReplayChunk& chunk) {
@@ -69,8 +92,20 @@ void ReplayLane::run(ReplayChunk& chunk) {
     number_ = item.number;
     Metadata metadata = metadata_;
     metadata.family = item.packet.family;
+    Record& record = chunk.piece.records[item.record];
+    const std::span<std::byte> before(item.packet.data, item.packet.size);
+    const bool roomy = !room_.empty() && give_room(item, record);
+    if (roomy) {
+      std::ranges::copy(before, room_.data());
+      item.packet.data = room_.data();
+      item.packet.capacity = static_cast<uint32_t>(room_.size());
+    }
     const Outcome outcome = program_.apply(item.packet, metadata, state_, item.looked);
-    if (outcome.verdict == Verdict::kDrop) chunk.piece.records[item.record].raw = {};
+    if (outcome.verdict == Verdict::kDrop) {
+      record.raw = {};
+    } else if (roomy && outcome.changed) {
+      take_back(item.packet, before, &record);
+    }
   }
 }
 

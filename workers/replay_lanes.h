@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct ReplayChunk {
   std::vector<Item> items;
   std::vector<std::vector<uint32_t>> lanes;  // places in `items`
   std::vector<LogLine> log;
+  std::deque<std::vector<std::byte>> resized;  // records whose packets became longer or shorter
 
   // Deals the packets of `piece` to so many lanes.
   void deal(const Program& program, const Metadata& metadata, size_t lane_count);
@@ -61,6 +63,9 @@ class ReplayLane final : LogSink {
  private:
   void log(uint32_t rule, const Packet& packet, const Metadata&) noexcept override;
 
+  bool give_room(const ReplayChunk::Item& item, const Record& record);
+  void take_back(const Packet& packet, std::span<std::byte> before, Record* record);
+
   const Program& program_;
   const Metadata& metadata_;
   size_t index_;
@@ -68,6 +73,7 @@ class ReplayLane final : LogSink {
   uint32_t number_ = 0;
   ProgramState state_;
   std::vector<RuleCounters> rules_;
+  std::vector<std::byte> room_;  // where a packet may become longer; none: no rule makes one
   alignas(64) ProgramCounters counters_;
 };
 

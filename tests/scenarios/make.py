@@ -155,6 +155,33 @@ steps = []
 """, [(window(5), built(ETH / IP(src="172.16.0.1", dst="10.0.0.2", tos=3) / TCP(sport=1, dport=2, flags="A", window=1000) /
                         Raw(b"aDc")))], {"changed": 1, "rules": [[1, 0], [1, 0]]}
 
+    def said(text, link=ETH, dst="10.0.0.2", **udp):
+        return link / IP(src="10.0.0.1", dst=dst, id=9) / UDP(sport=7777, dport=7777, **udp) / Raw(text)
+    tunnel = ETH / Dot1Q(vlan=7) / PPPoE(sessionid=1) / PPP(proto=0x21)
+    six = IPv6(src="2001:db8::1", dst="2001:db8::2")
+    stream = ETH / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=7777) / Raw(b"name=a")
+    piece = fragment(IP(src="10.0.0.1", dst="10.0.0.2", id=7) / UDP(sport=7777, dport=7777) / Raw(bytes(100)), 56)
+    yield "datagrams-become-longer", """[[rule]]
+name  = "insert"
+match = { port = 7777 }
+steps = [{ insert = "long-", at = 5, as = "text" }]
+""", [(said(b"name=a"), said(b"name=long-a")), (said(b"name="), said(b"name=long-")), (said(b"name"), said(b"name")),
+      (said(b"name=a", chksum=0), said(b"name=long-a", chksum=0)),
+      (said(b"name=a", tunnel), said(b"name=long-a", tunnel)),
+      (said(b"name=odd"), said(b"name=long-odd")),
+      (ETH / six / UDP(sport=1, dport=7777) / Raw(b"name=b"), ETH / six / UDP(sport=1, dport=7777) / Raw(b"name=long-b")),
+      (stream, stream)] + [(ETH / part, ETH / part) for part in piece], {"changed": 6, "rules": [[9, 3]]}
+
+    yield "datagrams-become-shorter", """[[rule]]
+name  = "delete"
+match = { protocol = ["udp", "icmp"] }
+steps = [{ delete = 5, at = 5 }, { insert = "21", at = 6 }]
+on-miss = "drop"
+""", [(said(b"name=long-a"), said(b"name=a!")), (said(b"name=long"), None),
+      (ETH / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(id=5) / Raw(b"0123456789a"),
+       ETH / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(id=5) / Raw(b"01234a!"))], {
+        "changed": 2, "dropped": 1, "rules": [[3, 1]]}
+
     broken = built(keep_alive("10.20.0.11"))
     broken[IP].ihl = 15
     yield "malformed-is-dropped-where-told", "[defaults]\nmalformed = \"drop\"\n\n" + KEEP_ALIVE, [
