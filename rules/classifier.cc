@@ -20,19 +20,20 @@ MatchBoxes boxes_of(const std::vector<const Match*>& rules) {
 
 }  // namespace
 
-Classifier::Classifier(const std::vector<const Match*>& rules) : index_(boxes_of(rules)) {
-  for (const Match* match : rules) tests_.add(*match);
+Classifier::Classifier(const std::vector<const Match*>& rules, const PatternSet& patterns)
+    : index_(boxes_of(rules)) {
+  for (const Match* match : rules) tests_.add(*match, patterns);
 }
 
-uint32_t Classifier::next_match(const Packet& packet, const Metadata& metadata,
-                                uint32_t from) const noexcept {
-  return index_.find(packet, metadata, from, tests_);
+uint32_t Classifier::next_match(const Packet& packet, const Metadata& metadata, uint32_t from,
+                                PatternScan* scan) const noexcept {
+  return index_.find(packet, metadata, from, tests_, scan);
 }
 
-uint32_t Classifier::walk(const Packet& packet, const Metadata& metadata,
-                          uint32_t from) const noexcept {
+uint32_t Classifier::walk(const Packet& packet, const Metadata& metadata, uint32_t from,
+                          PatternScan* scan) const noexcept {
   uint32_t rule = from;
-  while (rule < size() && !tests_.matches(rule, packet, metadata)) ++rule;
+  while (rule < size() && !tests_.matches(rule, packet, metadata, scan)) ++rule;
   return rule;
 }
 

@@ -28,16 +28,35 @@ class Compiler {
       matches.push_back(&rule.match);
       add_rule(rule);
     }
-    out_->classifier = Classifier(matches);
+    add_patterns();
+    out_->classifier = Classifier(matches, out_->patterns);
     finish_needs();
     std::ranges::sort(out_->needs.queues);
     const auto same = std::ranges::unique(out_->needs.queues);
     out_->needs.queues.erase(same.begin(), same.end());
-    out_->description = describe_rules(set_, out_->needs, out_->classifier);
+    out_->description = describe_rules(set_, *out_);
     return std::move(out_);
   }
 
  private:
+  void add_patterns() {
+    std::vector<const PatternMatch*> patterns;
+    const auto collect = [&](const Match& match) {
+      for (const Condition& condition : match.all_of) {
+        for (const Operand& operand : condition.any_of) {
+          if (const auto* pattern = std::get_if<PatternMatch>(&operand)) {
+            patterns.push_back(pattern);
+          }
+        }
+      }
+    };
+    for (const Rule& rule : set_.rules) {
+      collect(rule.match);
+      for (const Match& none : rule.match.none_of) collect(none);
+    }
+    if (auto made = PatternSet::build(patterns, diagnostics_)) out_->patterns = std::move(*made);
+  }
+
   void add_rule(const Rule& rule) {
     out_->names.push_back(rule.name);
     Program::Compiled::RuleSteps steps{
@@ -224,6 +243,7 @@ class Compiler {
           reads = true;
           break;
       }
+      needs.whole |= condition.key == Key::kPayload;
       if (condition.key != Key::kBytes) continue;
       for (const Operand& operand : condition.any_of) {
         const auto& bytes = std::get<BytesMatch>(operand);

@@ -20,6 +20,7 @@ struct Program::Compiled {
 
   Needs needs;
   Defaults defaults;
+  PatternSet patterns;
   Classifier classifier;
   std::vector<RuleSteps> rules;
   std::vector<CompiledStep> steps;

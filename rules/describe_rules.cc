@@ -87,6 +87,9 @@ std::string operand_text(Key key, const Operand& operand) {
     constexpr std::string_view kNames[] = {"yes", "no", "first", "later"};
     return std::string(kNames[static_cast<size_t>(*kind)]);
   }
+  if (const auto* pattern = std::get_if<PatternMatch>(&operand)) {
+    return fmt::format("'{}'{}", pattern->pattern, pattern->ignore_case ? " in any case" : "");
+  }
   const auto& bytes = std::get<BytesMatch>(operand);
   const bool all =
       std::ranges::all_of(bytes.mask, [](std::byte b) { return b == std::byte{0xff}; });
@@ -189,11 +192,15 @@ std::string describe_step(const Step& step) {
   return std::visit([](const auto& what) { return text_of(what); }, step.what);
 }
 
-std::string describe_rules(const RuleSet& set, const Needs& needs, const Classifier& classifier) {
-  std::string out = fmt::format("copied     {}\n", copy_text(needs));
+std::string describe_rules(const RuleSet& set, const Program::Compiled& compiled) {
+  std::string out = fmt::format("copied     {}\n", copy_text(compiled.needs));
   out += fmt::format("default    {}; malformed packets: {}\n", verdict_text(set.defaults.verdict),
                      verdict_text(set.defaults.malformed));
-  if (!set.rules.empty()) out += fmt::format("index      {}\n", index_text(classifier));
+  if (!set.rules.empty()) out += fmt::format("index      {}\n", index_text(compiled.classifier));
+  if (compiled.patterns.size() > 0) {
+    out += fmt::format("patterns   {} in one database, {} KiB with what scans need\n",
+                       compiled.patterns.size(), (compiled.patterns.memory() + 1023) / 1024);
+  }
   for (const Table& table : set.tables) out += table_text(table);
   out += fmt::format("{} rule{}\n", set.rules.size(), set.rules.size() == 1 ? "" : "s");
   for (size_t i = 0; i < set.rules.size(); ++i) {

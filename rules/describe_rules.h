@@ -3,13 +3,12 @@
 
 #include <string>
 
-#include "rules/classifier.h"
-#include "rules/program.h"
+#include "rules/compiled.h"
 #include "rules/rule.h"
 
 namespace fettle {
 
-std::string describe_rules(const RuleSet& set, const Needs& needs, const Classifier& classifier);
+std::string describe_rules(const RuleSet& set, const Program::Compiled& compiled);
 // "translate the address at payload+4 by print-servers"
 std::string describe_step(const Step& step);
 

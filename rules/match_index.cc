@@ -31,6 +31,7 @@ struct MatchIndex::Search {
   const Packet& packet;
   const Metadata& metadata;
   const MatchTests& tests;
+  PatternScan* const scan;
   const uint32_t from_box;
   const ScreenedNumbers numbers = screened_numbers(packet, metadata);
   const Given given = std::bit_cast<Given>(numbers);
@@ -70,9 +71,9 @@ uint32_t MatchIndex::try_box(const Search& search, uint32_t box, uint32_t best) 
   const Decision decision = decisions_[box];
   bool matches = (decision.decides() & search.family) != 0;
   if (!matches) {
-    matches = search.tests.matches(decision.rule(), search.packet, search.metadata);
+    matches = search.tests.matches(decision.rule(), search.packet, search.metadata, search.scan);
   } else if (decision.excepts()) {
-    matches = !search.tests.excepts(decision.rule(), search.packet, search.metadata);
+    matches = !search.tests.excepts(decision.rule(), search.packet, search.metadata, search.scan);
   }
   return matches ? box : best;
 }
@@ -90,10 +91,10 @@ uint32_t MatchIndex::try_list(const Search& search, uint32_t at, uint32_t best) 
 }
 
 uint32_t MatchIndex::find(const Packet& packet, const Metadata& metadata, uint32_t from,
-                          const MatchTests& tests) const noexcept {
+                          const MatchTests& tests, PatternScan* scan) const noexcept {
   if (from >= tests.size()) return tests.size();
   const auto none = static_cast<uint32_t>(decisions_.size());
-  const Search search{packet, metadata, tests, first_box_[from]};
+  const Search search{packet, metadata, tests, scan, first_box_[from]};
   uint32_t best = none;
   uint32_t stack[kMostDepth * (kMostBeside + 2)];  // not cleared: that takes longer
   uint32_t* waiting = stack;

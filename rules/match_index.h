@@ -25,7 +25,7 @@ class MatchIndex {
 
   // The first rule at or after `from` whose tests hold; tests.size() where there is none.
   uint32_t find(const Packet& packet, const Metadata& metadata, uint32_t from,
-                const MatchTests& tests) const noexcept;
+                const MatchTests& tests, PatternScan* scan = nullptr) const noexcept;
 
   struct Shape {
     uint32_t boxes = 0;

@@ -42,6 +42,8 @@ int cost(Key key) {
       return 6;
     case Key::kBytes:
       return 100;
+    case Key::kPayload:
+      return 1000;
     default:
       return 10;
   }
@@ -160,8 +162,14 @@ bool has_bytes(const uint32_t* words, uint32_t words_size, const Packet& packet)
   return false;
 }
 
+bool has_pattern(const uint32_t* words, uint32_t size, const Packet& packet,
+                 PatternScan* scan) noexcept {
+  return scan && std::any_of(words, words + size,
+                             [&](uint32_t number) { return scan->finds(number, packet); });
+}
+
 bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
-           const Metadata& metadata) noexcept {
+           const Metadata& metadata, PatternScan* scan) noexcept {
   switch (key) {
     case Key::kFamily: {
       const Family family = packet.family != Family::kNone ? packet.family : metadata.family;
@@ -204,15 +212,17 @@ bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
       return is_icmp(any, size, packet);
     case Key::kBytes:
       return has_bytes(any, size, packet);
+    case Key::kPayload:
+      return has_pattern(any, size, packet, scan);
   }
   return false;
 }
 
 bool all_hold(const uint32_t* at, const uint32_t* end, const Packet& packet,
-              const Metadata& metadata) noexcept {
+              const Metadata& metadata, PatternScan* scan) noexcept {
   while (at < end) {
     const uint32_t size = at[1];
-    if (!holds(static_cast<Key>(at[0]), at + 2, size, packet, metadata)) return false;
+    if (!holds(static_cast<Key>(at[0]), at + 2, size, packet, metadata, scan)) return false;
     at += 2 + size;
   }
   return true;
@@ -250,6 +260,7 @@ bool reads_transport(const Condition& condition) {
     case Key::kPort:
     case Key::kTcpFlags:
     case Key::kIcmpType:
+    case Key::kPayload:
       return true;
     case Key::kBytes:
       return std::ranges::any_of(condition.any_of, [](const Operand& operand) {
@@ -265,34 +276,37 @@ bool reads_transport(const Condition& condition) {
 
 std::vector<Range> merged(std::vector<Range> ranges) { return merge(std::move(ranges)); }
 
-void MatchTests::add(const Match& match) {
+void MatchTests::add(const Match& match, const PatternSet& patterns) {
   bool transport = std::ranges::any_of(match.all_of, reads_transport);
   for (const Match& none : match.none_of)
     transport |= std::ranges::any_of(none.all_of, reads_transport);
   starts_.push_back(words_.size());
   words_.push_back(transport);
   words_.push_back(static_cast<uint32_t>(1 + match.none_of.size()));
-  add_group(match);
-  for (const Match& none : match.none_of) add_group(none);
+  add_group(match, patterns);
+  for (const Match& none : match.none_of) add_group(none, patterns);
 }
 
-void MatchTests::add_group(const Match& match) {
+void MatchTests::add_group(const Match& match, const PatternSet& patterns) {
   std::vector<const Condition*> ordered;
   for (const Condition& condition : match.all_of) ordered.push_back(&condition);
   std::ranges::stable_sort(ordered, {}, [](const Condition* c) { return cost(c->key); });
   const size_t begin = words_.size();
   words_.push_back(0);
-  for (const Condition* condition : ordered) add_test(*condition);
+  for (const Condition* condition : ordered) add_test(*condition, patterns);
   words_[begin] = static_cast<uint32_t>(words_.size() - begin - 1);
 }
 
-void MatchTests::add_test(const Condition& condition) {
+void MatchTests::add_test(const Condition& condition, const PatternSet& patterns) {
   words_.push_back(static_cast<uint32_t>(condition.key));
   const size_t begin = words_.size();
   words_.push_back(0);
   std::vector<Range> ranges;
   for (const Operand& operand : condition.any_of) {
     if (const auto* range = std::get_if<Range>(&operand)) ranges.push_back(*range);
+    const auto* pattern = std::get_if<PatternMatch>(&operand);
+    const uint32_t number = pattern ? patterns.number_of(*pattern) : PatternSet::kNone;
+    if (number != PatternSet::kNone) words_.push_back(number);
   }
   for (const Range& range : merged(std::move(ranges))) append(words_, range);
   if (condition.key == Key::kSrc || condition.key == Key::kDst) add_prefixes(condition);
@@ -354,10 +368,10 @@ namespace {
 
 // Groups lie one after the other, each behind its size.
 bool any_holds(const uint32_t* group, uint32_t count, const Packet& packet,
-               const Metadata& metadata) noexcept {
+               const Metadata& metadata, PatternScan* scan) noexcept {
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t* const end = group + 1 + group[0];
-    if (all_hold(group + 1, end, packet, metadata)) return true;
+    if (all_hold(group + 1, end, packet, metadata, scan)) return true;
     group = end;
   }
   return false;
@@ -365,22 +379,22 @@ bool any_holds(const uint32_t* group, uint32_t count, const Packet& packet,
 
 }  // namespace
 
-bool MatchTests::matches(uint32_t rule, const Packet& packet,
-                         const Metadata& metadata) const noexcept {
+bool MatchTests::matches(uint32_t rule, const Packet& packet, const Metadata& metadata,
+                         PatternScan* scan) const noexcept {
   const uint32_t* const at = words_.data() + starts_[rule];
   const uint32_t* const first = at + kRuleWords;
   const uint32_t* const exceptions = first + 1 + first[0];
   if (at[0] && packet.later_fragment) return false;
-  return all_hold(first + 1, exceptions, packet, metadata) &&
-         !any_holds(exceptions, at[1] - 1, packet, metadata);
+  return all_hold(first + 1, exceptions, packet, metadata, scan) &&
+         !any_holds(exceptions, at[1] - 1, packet, metadata, scan);
 }
 
-bool MatchTests::excepts(uint32_t rule, const Packet& packet,
-                         const Metadata& metadata) const noexcept {
+bool MatchTests::excepts(uint32_t rule, const Packet& packet, const Metadata& metadata,
+                         PatternScan* scan) const noexcept {
   const uint32_t* const at = words_.data() + starts_[rule];
   const uint32_t* const first = at + kRuleWords;
   if (at[0] && packet.later_fragment) return true;
-  return any_holds(first + 1 + first[0], at[1] - 1, packet, metadata);
+  return any_holds(first + 1 + first[0], at[1] - 1, packet, metadata, scan);
 }
 
 }  // namespace fettle

@@ -13,27 +13,30 @@
 #include <vector>
 
 #include "core/packet.h"
+#include "rules/pattern_set.h"
 #include "rules/rule.h"
 
 namespace fettle {
 
 class MatchTests {
  public:
-  // Rules are numbered in the order in which they are added.
-  void add(const Match& match);
+  // Rules are numbered in the order in which they are added, patterns as in the set.
+  void add(const Match& match, const PatternSet& patterns = {});
 
   // Requires !packet.malformed(), or an empty packet where no rule looks at one. A rule that looks
-  // at the transport header or behind it matches no later fragment.
-  bool matches(uint32_t rule, const Packet& packet, const Metadata& metadata) const noexcept;
+  // at the transport header or behind it matches no later fragment. Null scan: no pattern occurs.
+  bool matches(uint32_t rule, const Packet& packet, const Metadata& metadata,
+               PatternScan* scan) const noexcept;
   // The same for one that is known to satisfy all but the exceptions: whether one of them holds.
-  bool excepts(uint32_t rule, const Packet& packet, const Metadata& metadata) const noexcept;
+  bool excepts(uint32_t rule, const Packet& packet, const Metadata& metadata,
+               PatternScan* scan) const noexcept;
 
   uint32_t size() const noexcept { return static_cast<uint32_t>(starts_.size()); }
   size_t memory() const noexcept { return (words_.size() + starts_.size()) * sizeof(uint32_t); }
 
  private:
-  void add_group(const Match& match);
-  void add_test(const Condition& condition);
+  void add_group(const Match& match, const PatternSet& patterns);
+  void add_test(const Condition& condition, const PatternSet& patterns);
   void add_prefixes(const Condition& condition);
   void put(const Operand& operand);
   void put_bytes(const BytesMatch& operand);

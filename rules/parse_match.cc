@@ -178,6 +178,8 @@ std::optional<Operand> parse_operand(TomlReader& reader, Key key, const toml::no
       return parse_icmp_type(reader, name, node);
     case Key::kBytes:
       return parse_bytes(reader, name, node);
+    case Key::kPayload:
+      return parse_pattern(reader, name, node);
   }
   return std::nullopt;
 }

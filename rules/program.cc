@@ -9,6 +9,8 @@
 namespace fettle {
 namespace {
 
+constexpr uint32_t kNotLooked = ~uint32_t{0};
+
 void count_verdict(ProgramCounters& counters, Verdict verdict) {
   switch (verdict) {
     case Verdict::kAccept:
@@ -70,7 +72,9 @@ class Run {
         default:
           break;
       }
-      missed |= edit(step) == Edit::kMiss;
+      const Edit done = edit(step);
+      missed |= done == Edit::kMiss;
+      edited_ |= done == Edit::kDone;
       if (step.more) continue;
       trace_.step(packet_, metadata_, missed);
       if (!std::exchange(missed, false)) continue;
@@ -80,6 +84,8 @@ class Run {
     return std::nullopt;
   }
   uint16_t queue() const { return queue_; }
+  // Whether a step has written since this was asked last.
+  bool take_edited() noexcept { return std::exchange(edited_, false); }
 
  private:
   Edit edit(const CompiledStep& step) noexcept {
@@ -107,6 +113,7 @@ class Run {
   ProgramState& state_;
   [[no_unique_address]] Trace trace_;
   uint16_t queue_ = 0;
+  bool edited_ = false;
 };
 
 template <typename Trace>
@@ -127,12 +134,16 @@ Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& m
   const Classifier& classifier = compiled.classifier;
   Run run(compiled, packet, metadata, state, trace);
   std::optional<Verdict> verdict;
-  for (uint32_t rule = looked; rule < classifier.size();
-       rule = classifier.next_match(packet, metadata, rule + 1)) {
+  PatternScan scan(compiled.patterns);
+  uint32_t rule = looked;
+  if (looked == kNotLooked) rule = classifier.next_match(packet, metadata, 0, &scan);
+  for (; rule < classifier.size();
+       rule = classifier.next_match(packet, metadata, rule + 1, &scan)) {
     bump(state.rules[rule].hits);
     trace.rule(rule);
     verdict = run.steps_of(rule);
     if (verdict) break;
+    if (run.take_edited()) scan.forget();
   }
   out.verdict = verdict.value_or(compiled.defaults.verdict);
   out.queue = run.queue();
@@ -160,6 +171,8 @@ std::string Program::describe() const { return compiled_->description; }
 
 uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noexcept {
   if (packet.data != nullptr && packet.malformed()) return 0;
+  // What a scan has found is not kept from here to apply(), and to scan twice is no help.
+  if (compiled_->patterns.size() > 0) return kNotLooked;
   const uint32_t rule = compiled_->classifier.next_match(packet, metadata, 0);
   if (rule == compiled_->classifier.size()) return rule;
   const auto& mine = compiled_->rules[rule];

@@ -50,6 +50,17 @@ steps = [{ translate = "print-servers", at = 4 }]
 
 )";
 
+constexpr std::string_view kPatterns =
+    R"(Patterns are PCRE's, as far as Vectorscan has them: no back references, no look-around beyond
+`\b` and anchors. Write them in single quotes, where TOML leaves `\` alone. `(?i)`, `(?s)` and
+`(?m)` in front work as in PCRE, and so does `$`: the end, or before a newline that is the last
+byte; `\z` is the end alone. Letters beyond ASCII are their UTF-8 bytes. A pattern that matches even
+an empty payload (`a*`) is refused. Each packet's payload is looked at by itself: what two TCP
+segments share is not found. All patterns of a file are looked for in one pass, once a packet and
+once more after a step has changed it, and only where a rule's other keys leave it to its pattern.
+
+)";
+
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -161,6 +172,8 @@ std::string reference_markdown() {
       "`\"low-high\"`, both ends included.\n\n";
   for (const KeyInfo& key : match_keys()) out += key_section(key);
   out += "`bytes` has these keys:\n\n" + parameter_table("bytes");
+  out += "`payload` has these keys, where it is a table:\n\n" + parameter_table("payload");
+  out += kPatterns;
   out += "## Steps\n\n";
   for (const StepInfo& step : steps()) out += step_section(step);
   out +=

@@ -49,13 +49,19 @@ struct BytesMatch {  // masked compare at a place
   std::vector<std::byte> value;  // already masked
   std::vector<std::byte> mask;   // same size
 };
+struct PatternMatch {  // a regular expression that occurs in the payload
+  std::string pattern;
+  bool ignore_case = false;
+  Location where;
+};
 using Operand = std::variant<Range, MaskedValue, Prefix, InterfacePattern, FragmentKind, IcmpMatch,
-                             BytesMatch, Family>;
+                             BytesMatch, Family, PatternMatch>;
 
 // Match keys in the order of the vocabulary. Operand types by key:
 //   family: Family. protocol, src-port, dst-port, port, hook, ttl, dscp, length: Range.
 //   src, dst: Prefix. in, out: InterfacePattern. mark, tcp-flags: MaskedValue.
 //   fragment: FragmentKind. icmp-type: IcmpMatch. bytes: BytesMatch.
+//   payload: PatternMatch.
 enum class Key : uint8_t {
 #define FETTLE_KEY(id, ...) id,
 #include "rules/vocabulary.def"

@@ -89,6 +89,8 @@ struct TomlEntry {
 std::vector<TomlEntry> in_file_order(const toml::table& table);
 
 // The parser's parts, each in a file of its own.
+std::optional<Operand> parse_pattern(TomlReader& reader, std::string_view key,
+                                     const toml::node& node);
 Match parse_match(TomlReader& reader, const toml::table& table);
 std::optional<Step> parse_step(TomlReader& reader, const toml::node& node);
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table);

@@ -72,6 +72,26 @@ bool has_bytes(const Operand& operand, const Packet& p) {
   return true;
 }
 
+// The patterns of random rules are literal bytes; \xHH is how they are written.
+std::string pattern_of(const ByteVector& bytes) {
+  std::string out;
+  for (const std::byte byte : bytes) out += fmt::format("\\x{:02x}", std::to_integer<int>(byte));
+  return out;
+}
+
+bool has_pattern(const Operand& operand, const Packet& p) {
+  uint32_t offset = 0;
+  if (!resolve(p, Origin::kPayload, 0, &offset)) return false;
+  const std::byte* const end = p.data + std::min(p.size, p.transport_end);
+  ByteVector wanted;
+  const std::string& text = std::get<PatternMatch>(operand).pattern;
+  for (size_t at = 0; at < text.size(); at += 4) {
+    wanted.push_back(static_cast<std::byte>(std::stoi(text.substr(at + 2, 2), nullptr, 16)));
+  }
+  return std::search(p.data + offset, static_cast<std::byte*>(p.data + (end - p.data)),
+                     wanted.begin(), wanted.end()) != end;
+}
+
 bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metadata& m) {
   const auto contains = [&](const std::byte* at) {
     return std::get<Prefix>(operand).contains(Address::from_bytes(p.family, at));
@@ -114,6 +134,8 @@ bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metad
       return is_icmp(operand, p);
     case Key::kBytes:
       return has_bytes(operand, p);
+    case Key::kPayload:
+      return has_pattern(operand, p);
   }
   return false;
 }
@@ -134,6 +156,7 @@ bool needs_transport(const Match& match) {
       case Key::kPort:
       case Key::kTcpFlags:
       case Key::kIcmpType:
+      case Key::kPayload:
         return true;
       case Key::kBytes:
         return std::ranges::any_of(condition.any_of, [](const Operand& operand) {
@@ -259,6 +282,8 @@ class RandomMatches {
         return icmp();
       case Key::kBytes:
         return bytes();
+      case Key::kPayload:
+        return pattern();
     }
     return range(1);
   }
@@ -287,6 +312,15 @@ class RandomMatches {
     out.mask = filled(1 + random_.below(3));
     std::ranges::fill(out.mask, random_.one_in(2) ? std::byte{0xff} : std::byte{0x0f});
     for (const std::byte mask : out.mask) out.value.push_back(std::byte(random_.below(8)) & mask);
+    return out;
+  }
+
+  Operand pattern() {
+    const ByteVector all = filled(42);
+    const uint32_t size = 1 + random_.below(3);
+    const auto at = all.begin() + random_.below(40);
+    PatternMatch out{.pattern = pattern_of({at, at + size}), .ignore_case = false, .where = {}};
+    if (random_.one_in(8)) out.pattern += pattern_of({std::byte(random_.below(256))});
     return out;
   }
 
@@ -342,12 +376,30 @@ Metadata random_metadata(Random& random) {
 
 struct Rules {
   std::vector<Match> matches;
+  PatternSet patterns;
   Classifier classifier;
 
   void finish() {
+    std::vector<const PatternMatch*> all;
+    for (const Match& match : matches) {
+      collect(match, all);
+      for (const Match& none : match.none_of) collect(none, all);
+    }
+    std::vector<Diagnostic> diagnostics;
+    patterns = PatternSet::build(all, &diagnostics).value();
     std::vector<const Match*> pointers;
     for (const Match& match : matches) pointers.push_back(&match);
-    classifier = Classifier(pointers);
+    classifier = Classifier(pointers, patterns);
+  }
+
+ private:
+  static void collect(const Match& match, std::vector<const PatternMatch*>& all) {
+    for (const Condition& condition : match.all_of) {
+      if (condition.key != Key::kPayload) continue;
+      for (const Operand& operand : condition.any_of) {
+        all.push_back(&std::get<PatternMatch>(operand));
+      }
+    }
   }
 };
 
@@ -355,24 +407,27 @@ struct Rules {
 uint32_t compare(const Rules& rules, const Packet& packet, const Metadata& metadata,
                  Random& random) {
   const Classifier& classifier = rules.classifier;
+  PatternScan scan(rules.patterns);
   uint32_t found = 0;
   for (uint32_t from = 0; from <= classifier.size(); ++from) {
-    const uint32_t expected = classifier.walk(packet, metadata, from);
-    EXPECT_EQ(classifier.next_match(packet, metadata, from), expected) << "from " << from;
+    const uint32_t expected = classifier.walk(packet, metadata, from, &scan);
+    EXPECT_EQ(classifier.next_match(packet, metadata, from, &scan), expected) << "from " << from;
     from = expected;
     found += expected < classifier.size();
     if (found > 20) break;
   }
   const uint32_t from = random.below(classifier.size() + 1);
-  EXPECT_EQ(classifier.next_match(packet, metadata, from), classifier.walk(packet, metadata, from))
+  EXPECT_EQ(classifier.next_match(packet, metadata, from, &scan),
+            classifier.walk(packet, metadata, from, &scan))
       << "from " << from;
   return found;
 }
 
-const std::vector<Key> kAllKeys = {
-    Key::kFamily, Key::kProtocol, Key::kSrc,      Key::kDst,      Key::kSrcPort,  Key::kDstPort,
-    Key::kPort,   Key::kHook,     Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
-    Key::kDscp,   Key::kLength,   Key::kTcpFlags, Key::kFragment, Key::kIcmpType, Key::kBytes};
+const std::vector<Key> kAllKeys = {Key::kFamily,   Key::kProtocol, Key::kSrc,      Key::kDst,
+                                   Key::kSrcPort,  Key::kDstPort,  Key::kPort,     Key::kHook,
+                                   Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
+                                   Key::kDscp,     Key::kLength,   Key::kTcpFlags, Key::kFragment,
+                                   Key::kIcmpType, Key::kBytes,    Key::kPayload};
 
 struct SetCase {
   const char* name;
@@ -400,8 +455,9 @@ TEST_P(RandomRules, TheIndexFindsWhatTheWalkFinds) {
       if (packet.malformed()) continue;
       const Metadata metadata = random_metadata(random);
       found += compare(rules, packet, metadata, random);
+      PatternScan scan(rules.patterns);
       for (uint32_t rule = 0; rule < std::min(given.rules, 40u); ++rule) {
-        ASSERT_EQ(rules.classifier.walk(packet, metadata, rule) == rule,
+        ASSERT_EQ(rules.classifier.walk(packet, metadata, rule, &scan) == rule,
                   match_holds(rules.matches[rule], packet, metadata))
             << "rule " << rule;
       }
@@ -426,6 +482,7 @@ INSTANTIATE_TEST_SUITE_P(
                               5,
                               2,
                               150},
+                      SetCase{"Patterns", {Key::kPayload, Key::kProtocol}, 10, 300, 2, 4, 150},
                       SetCase{"Interfaces", {Key::kIn, Key::kOut, Key::kDst}, 20, 300, 2, 3, 150},
                       SetCase{"Headers",
                               {Key::kTtl, Key::kDscp, Key::kLength, Key::kMark, Key::kHook},
