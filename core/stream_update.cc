@@ -1,0 +1,213 @@
+#include "core/stream_update.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fettle {
+
+using namespace stream;
+
+StreamAction StreamUpdate::run(uint32_t now, StreamEditor& editor) {
+  const uint8_t heard = image_.heard | static_cast<uint8_t>(1u << output_.direction);
+  State state = image_.state;
+  if (state == State::kOneSided && heard == 3) state = State::kEstablished;
+  if (segment_.has(kRst)) state = State::kClosing;
+  changed_ = heard != image_.heard || state != image_.state;
+  image_.heard = heard;
+  image_.state = state;
+  if (segment_.has(kAck)) take_acknowledgement();
+  const StreamAction action = decide(now, editor);
+  if (changed_) commit();
+  return action == StreamAction::kPass ? render() : action;
+}
+
+// Edits that are acknowledged whole are forgotten. An acknowledgement of what was not yet sent is
+// the receiver's mistake, or a stranger's, and teaches nothing.
+void StreamUpdate::take_acknowledgement() {
+  Direction& stream = other();
+  const Map map(stream, table_.edits_);
+  const uint32_t original = map.to_original(segment_.ack);
+  if (!before(stream.acked, original) || before(stream.next, original)) return;
+  stream.acked = original;
+  changed_ = true;
+  uint32_t done = 0;
+  while (done < map.size() && !before(segment_.ack, map[done].edited_end()) &&
+         !before(original, map[done].end())) {
+    ++done;
+  }
+  if (done == 0) return;
+  const EditRecord& last = map[done - 1];
+  stream.delta = last.delta_after();
+  stream.edit_count = static_cast<uint16_t>(stream.edit_count - done);
+  freed_edits_ = static_cast<uint32_t>(&last - table_.edits_);
+  freed_count_ = done;
+}
+
+StreamAction StreamUpdate::hold(StreamReason reason, uint32_t wait) {
+  output_.reason = reason;
+  output_.wait = wait;
+  ++(reason == StreamReason::kEarly ? table_.counters_.early : table_.counters_.tails);
+  return StreamAction::kHold;
+}
+
+StreamAction StreamUpdate::decide(uint32_t now, StreamEditor& editor) {
+  Direction& stream = own();
+  const uint32_t end = segment_.end_with_fin();
+  if (end == segment_.seq || !before(stream.next, end)) return StreamAction::kPass;
+  const uint32_t known = stream.next + stream.tail_size;
+  if (before(known, segment_.seq)) return hold(StreamReason::kEarly, 0);
+  const uint32_t age = stream.tail_size > 0 ? now - stream.tail_at : 0;
+  const uint32_t limit = output_.limits.tail_wait;
+  const bool over = stream.tail_size > 0 && age >= limit;
+  const bool brings_new = before(known, end);
+  if (!brings_new && !over) return hold(StreamReason::kTail, limit - age);
+  std::span<const std::byte> bytes;
+  if (!undecided_bytes(brings_new, &bytes)) {
+    output_.reason = StreamReason::kArea;
+    ++table_.counters_.drops;
+    return StreamAction::kDrop;
+  }
+  if (!brings_new) ++table_.counters_.timeouts;
+  const bool last = segment_.has(kFin) || !brings_new;
+  const StreamAction action = ask(bytes, last, editor, now);
+  if (action != StreamAction::kPass) return action;
+  if (segment_.has(kFin) && stream.next == segment_.end()) take_fin();
+  if (!before(stream.next, end)) return StreamAction::kPass;
+  return hold(StreamReason::kTail, limit - std::min(limit, now - stream.tail_at));
+}
+
+// From `next` on: what is withheld, and what the segment adds. Bytes that a capture lacks count as
+// bytes that nothing is found in.
+bool StreamUpdate::undecided_bytes(bool brings_new, std::span<const std::byte>* bytes) {
+  const Direction& stream = own();
+  const uint32_t known = stream.next + stream.tail_size;
+  std::span<const std::byte> added;
+  if (brings_new && !packet_.truncated()) {
+    added = {packet_.data + packet_.payload, segment_.length};
+    added = added.subspan(known - segment_.seq);
+  }
+  *bytes = added;
+  if (stream.tail_size == 0) return true;
+  const size_t size = stream.tail_size + added.size();
+  if (output_.area.size() < size) return false;
+  table_.load_chain(stream.tail, 0, output_.area.first(stream.tail_size));
+  if (!added.empty()) {
+    std::memcpy(output_.area.data() + stream.tail_size, added.data(), added.size());
+  }
+  *bytes = output_.area.first(size);
+  return true;
+}
+
+StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, StreamEditor& editor,
+                               uint32_t now) {
+  Direction& stream = own();
+  std::array<StreamEdit, kMaxEdits> edits;
+  StreamEditor::Found found;
+  if (!bytes.empty() && !packet_.truncated() && !output_.give_up) {
+    found = editor.edit({.bytes = bytes,
+                         .packet = packet_,
+                         .connection = output_.connection,
+                         .direction = output_.direction,
+                         .position = stream.next - stream.start,
+                         .last = last},
+                        edits);
+  }
+  if (output_.give_up) ++table_.counters_.given_up;
+  if (last || found.withhold > kMaxTail || found.withhold > bytes.size()) found.withhold = 0;
+  const size_t decided = bytes.size() - found.withhold;
+  const auto list = std::span<const StreamEdit>(edits).first(std::min(found.edits, kMaxEdits));
+  const bool all = found.edits < kMaxEdits;
+  if (all && !valid(list, decided)) {
+    ++table_.counters_.refused_edits;
+  } else if (!all || !record(list)) {
+    output_.reason = StreamReason::kNoRoom;
+    ++table_.counters_.cannot;
+    return StreamAction::kCannot;
+  }
+  const uint32_t old = stream.next;
+  if (packet_.truncated()) {
+    stream.next = segment_.end();
+  } else {
+    stream.next += static_cast<uint32_t>(decided);
+  }
+  output_.advanced = stream.next != old;
+  changed_ = true;
+  withhold(bytes.subspan(decided), output_.advanced ? now : stream.tail_at);
+  return StreamAction::kPass;
+}
+
+bool StreamUpdate::valid(std::span<const StreamEdit> edits, size_t end) const {
+  size_t from = 0;
+  for (const StreamEdit& edit : edits) {
+    if (edit.offset < from || edit.offset >= end || edit.length > end - edit.offset) return false;
+    if (edit.with.size() > kMaxReplacement) return false;
+    from = edit.offset + edit.length;
+  }
+  return true;
+}
+
+// All of them or none: what was taken for some goes back.
+bool StreamUpdate::record(std::span<const StreamEdit> edits) {
+  Direction& stream = own();
+  if (edits.size() > kMaxEdits - stream.edit_count) return false;
+  uint32_t delta =
+      stream.edit_count > 0 ? table_.edits_[stream.newest].delta_after() : stream.delta;
+  uint32_t newest = stream.newest;
+  uint32_t made = 0;
+  for (const StreamEdit& edit : edits) {
+    const uint32_t place = table_.take_edit();
+    uint32_t chunk = kNone;
+    if (place == kNone || !table_.store(edit.with, &chunk)) {
+      if (place != kNone) table_.free_edit(place);
+      table_.free_edits(newest, made);
+      return false;
+    }
+    EditRecord& record = table_.edits_[place];
+    record = {stream.next + edit.offset,
+              edit.length,
+              static_cast<uint32_t>(edit.with.size()),
+              delta,
+              chunk,
+              newest,
+              0};
+    delta = record.delta_after();
+    newest = place;
+    ++made;
+  }
+  stream.newest = newest;
+  stream.edit_count = static_cast<uint16_t>(stream.edit_count + made);
+  table_.counters_.edits += made;
+  return true;
+}
+
+// No room for it: it is decided as it is, which is said by the counter.
+void StreamUpdate::withhold(std::span<const std::byte> tail, uint32_t now) {
+  Direction& stream = own();
+  if (stream.tail_size > 0) freed_tail_ = stream.tail;
+  uint32_t chunk = kNone;
+  if (!table_.store(tail, &chunk)) {
+    ++table_.counters_.given_up;
+    stream.next += static_cast<uint32_t>(tail.size());
+    output_.advanced = true;
+    tail = {};
+  }
+  stream.tail = chunk;
+  stream.tail_at = now;
+  stream.tail_size = static_cast<uint16_t>(tail.size());
+}
+
+void StreamUpdate::take_fin() {
+  ++own().next;
+  output_.advanced = true;
+  image_.fins |= static_cast<uint8_t>(1u << output_.direction);
+  if (image_.fins == 3) image_.state = State::kClosing;
+}
+
+void StreamUpdate::commit() {
+  image_.seen = connection_->seen;
+  table_.commit(output_.connection, image_);
+  if (freed_tail_ != kNone) table_.free_chain(freed_tail_);
+  table_.free_edits(freed_edits_, freed_count_);
+}
+
+}  // namespace fettle
