@@ -54,6 +54,28 @@ bool run_and_kill(uint32_t stores, const std::function<void()>& work) {
   return WIFEXITED(status);
 }
 
+// Every connection is as in one of two memories, but for when it was last seen, or on the way
+// between them: taken out, or entered and nothing more.
+bool one_or_the_other(std::span<const std::byte> memory, std::span<const std::byte> one,
+                      std::span<const std::byte> other, uint32_t connections) {
+  const size_t first = (sizeof(stream::Header) + 63) & ~size_t{63};
+  const auto image = [&](std::span<const std::byte> from, uint32_t i) {
+    Bytes bytes(sizeof(stream::Connection));
+    std::copy_n(from.data() + first + i * bytes.size(), bytes.size(), bytes.begin());
+    std::fill_n(bytes.begin() + offsetof(stream::Connection, seen), 4, std::byte{0});
+    return bytes;
+  };
+  for (uint32_t i = 0; i < connections; ++i) {
+    const Bytes found = image(memory, i);
+    const auto state =
+        stream::State{std::to_integer<uint8_t>(found[offsetof(stream::Connection, state)])};
+    const bool heard = found[offsetof(stream::Connection, heard)] != std::byte{0};
+    if (state == stream::State::kFree || (state == stream::State::kOneSided && !heard)) continue;
+    if (found != image(one, i) && found != image(other, i)) return false;
+  }
+  return true;
+}
+
 TEST(StreamKill, ASuccessorGoesOnWhereverTheWriterWasKilled) {
   const StreamTable::Size size{.connections = 8, .edits = 128, .chunks = 256, .handshakes = 8};
   auto memory = SharedMemory::create(StreamTable::bytes(size));
@@ -77,6 +99,8 @@ TEST(StreamKill, ASuccessorGoesOnWhereverTheWriterWasKilled) {
         on.process(copy, now, editor, output);
       };
       // What the child is going to find is logged here, for its log dies with it.
+      EXPECT_TRUE(table.attach(shared));  // orders what is free, the same in both
+      const Bytes old(shared.begin(), shared.end());
       SharedMemory aside = *SharedMemory::create(shared.size());
       std::copy(shared.begin(), shared.end(), aside.data());
       StreamTable rehearsal;
@@ -86,6 +110,7 @@ TEST(StreamKill, ASuccessorGoesOnWhereverTheWriterWasKilled) {
       const bool finished = run_and_kill(stores, [&] { work(table); });
       ++(finished ? finished_before : kills);
       EXPECT_TRUE(table.attach(shared));
+      EXPECT_TRUE(one_or_the_other(shared, old, {aside.data(), aside.size()}, size.connections));
     }
     return table.process(packet, now, editor, output);
   };
