@@ -79,8 +79,8 @@ struct Packet {
                                    // routing header / source route that is not yet used up
   uint32_t home_address = 0;  // offset of a Mobile IPv6 home address option's address (RFC 6275),
                               // which stands for the source in the pseudo-header; else 0
-  uint32_t capacity = 0;       // resize.h: bytes that may be used from data on, and the longest
-                               // that the packet may become; 0: its length is to stay
+  uint32_t capacity = 0;      // resize.h: bytes that may be used from data on, and the longest
+                              // that the packet may become; 0: its length is to stay
   uint8_t final_elided = 0;   // so many first bytes of that address are not there but in the
                               // header's own (routing type 3, CmprE); elsewhere 0
   Family family = Family::kNone;

@@ -12,8 +12,8 @@
 //              Who can send but one may send the first: the sender repeats what is not acknowledged
 //   kHold      keep the packet as it is, and offer it again when output.advanced comes for the same
 //              output.connection and direction (before the packet that said so is sent: with
-//              another area), and when
-//              output.wait milliseconds are over. Who cannot hold, drops: the sender repeats
+//              another area), and when output.wait milliseconds are over. Who cannot hold, drops:
+//              the sender repeats
 //   kDrop      output.reason says why; the sender repeats
 //   kCannot    the pool has no room for the edits: nothing changed. Drop (the sender repeats, when
 //              acknowledgements may have made room), or offer it again with output.give_up, which
@@ -101,9 +101,9 @@ enum class StreamReason : uint8_t {
 };
 
 struct StreamLimits {
-  uint32_t packet =
-      65531;              // bytes of an IP packet that may leave: the MTU, or what a verdict takes
-  uint32_t gso_size = 0;  // of a GSO packet; else 0
+  // Bytes of an IP packet that may leave: the MTU, or what a verdict takes.
+  uint32_t packet = 65531;
+  uint32_t gso_size = 0;    // of a GSO packet; else 0
   uint32_t tail_wait = 40;  // milliseconds
 };
 
