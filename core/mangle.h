@@ -44,6 +44,7 @@ Edit set_src(Packet& packet, const Address& address);  // kMiss where the family
 Edit set_dst(Packet& packet, const Address& address);
 Edit set_src_port(Packet& packet, uint16_t port);
 Edit set_dst_port(Packet& packet, uint16_t port);
+Edit set_flow_label(Packet& packet, uint32_t label);  // IPv6; 0..0xfffff
 Edit set_tcp_window(Packet& packet, uint16_t window);
 // Lowers the MSS option of a SYN that names more; one that names less is kDone, unchanged. kMiss:
 // no TCP SYN, or no such option.

@@ -81,6 +81,13 @@ Edit set_dst_port(Packet& packet, uint16_t port) {
   return packet.has_ports() ? write_u16(packet, packet.transport + 2, port) : Edit::kMiss;
 }
 
+Edit set_flow_label(Packet& packet, uint32_t label) {
+  if (packet.malformed() || packet.family != Family::kIpv6 || label > 0xfffff) return Edit::kMiss;
+  std::array<std::byte, 4> bytes;
+  store_be32(bytes.data(), (load_be32(packet.data) & 0xfff00000) | label);
+  return write(packet, 0, bytes);
+}
+
 Edit set_tcp_window(Packet& packet, uint16_t window) {
   if (!packet.has_transport() || !packet.is(Protocol::kTcp)) return Edit::kMiss;
   return write_u16(packet, packet.transport + 14, window);

@@ -92,6 +92,13 @@ class RuleChecker {
           need({Protocol::kTcp, Protocol::kUdp, Protocol::kUdpLite, Protocol::kSctp}, "a port",
                part.where);
           break;
+        case Field::kFlowLabel:
+          if (!scope_.ipv6) {
+            say(Severity::kError, part.where,
+                "flow-label can never be set: the rule matches IPv4 alone, expected a match that "
+                "leaves IPv6");
+          }
+          break;
         case Field::kWindow:
           need({Protocol::kTcp}, "window", part.where);
           break;

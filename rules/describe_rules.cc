@@ -121,8 +121,8 @@ std::string text_of(const VerdictStep& step) {
                                          : std::string(name);
 }
 std::string text_of(const SetStep& step) {
-  constexpr std::string_view kNames[] = {"ttl", "dscp",     "ecn",      "src",
-                                         "dst", "src-port", "dst-port", "window"};
+  constexpr std::string_view kNames[] = {"ttl",      "dscp",     "ecn",    "src",       "dst",
+                                         "src-port", "dst-port", "window", "flow-label"};
   std::string out;
   for (const SetStep::Assignment& part : step.assignments) {
     const bool address = part.field == Field::kSrc || part.field == Field::kDst;

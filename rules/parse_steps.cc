@@ -51,9 +51,11 @@ StepResult parse_word_step(TomlReader& reader, const toml::node& node, const std
 
 std::optional<Field> field_named(std::string_view name) {
   constexpr std::pair<std::string_view, Field> kFields[] = {
-      {"ttl", Field::kTtl},          {"hop-limit", Field::kTtl},    {"dscp", Field::kDscp},
-      {"ecn", Field::kEcn},          {"src", Field::kSrc},          {"dst", Field::kDst},
-      {"src-port", Field::kSrcPort}, {"dst-port", Field::kDstPort}, {"window", Field::kWindow}};
+      {"ttl", Field::kTtl},          {"hop-limit", Field::kTtl},
+      {"dscp", Field::kDscp},        {"ecn", Field::kEcn},
+      {"src", Field::kSrc},          {"dst", Field::kDst},
+      {"src-port", Field::kSrcPort}, {"dst-port", Field::kDstPort},
+      {"window", Field::kWindow},    {"flow-label", Field::kFlowLabel}};
   for (const auto& [field_name, field] : kFields) {
     if (field_name == name) return field;
   }
@@ -83,6 +85,8 @@ bool parse_assignment(TomlReader& reader, std::string_view key, const toml::node
       return take(parse_named(reader, key, node, 63, WordGroup::kDscp));
     case Field::kEcn:
       return take(parse_named(reader, key, node, 3, WordGroup::kEcn));
+    case Field::kFlowLabel:
+      return take(reader.integer(key, node, 0, 0xfffff));
     case Field::kSrcPort:
     case Field::kDstPort:
     case Field::kWindow:

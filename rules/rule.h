@@ -87,7 +87,17 @@ struct VerdictStep {
   Verdict verdict = Verdict::kAccept;
   uint16_t queue = 0;  // kQueue
 };
-enum class Field : uint8_t { kTtl, kDscp, kEcn, kSrc, kDst, kSrcPort, kDstPort, kWindow };
+enum class Field : uint8_t {
+  kTtl,
+  kDscp,
+  kEcn,
+  kSrc,
+  kDst,
+  kSrcPort,
+  kDstPort,
+  kWindow,
+  kFlowLabel
+};
 struct SetStep {
   struct Assignment {
     Field field{};

@@ -46,6 +46,8 @@ Edit set_field(const CompiledStep& step, const StepData& data, Packet& packet) n
       return set_dst_port(packet, static_cast<uint16_t>(step.number));
     case Field::kWindow:
       return set_tcp_window(packet, static_cast<uint16_t>(step.number));
+    case Field::kFlowLabel:
+      return set_flow_label(packet, step.number);
   }
   return Edit::kMiss;
 }

@@ -70,6 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
              "insert: found 2 bytes at 65534"},
         Said{"DeleteBeyondPackets", rule("", "{ delete = 2, at = 65534 }"), true,
              "delete: found 2 bytes at 65534"},
+        Said{"FlowLabelOfIpv4", rule("family = \"ipv4\"", "{ set = { flow-label = 5 } }"), true,
+             "flow-label can never be set"},
         Said{"WriteBeyondPackets", rule("", "{ write = \"0000\", at = 65534 }"), true,
              "expected them to end within 65535"},
         Said{"NoFamilyLeft", rule("src = \"10.0.0.0/8\", dst = \"::/0\"", "\"drop\""), false,

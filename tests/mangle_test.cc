@@ -94,6 +94,19 @@ TEST(Set, MakesThePacketThatWouldHaveBeenBuilt) {
   }
 }
 
+TEST(Set, TheFlowLabelAlone) {
+  auto [bytes, layout] = udp("::1", "::2").traffic_class(0xa7).build();
+  Packet packet = parsed(bytes);
+  EXPECT_EQ(set_flow_label(packet, 0xabcde), Edit::kDone);
+  EXPECT_EQ(load_be32(bytes.data()), 0x6a7abcdeu);
+  EXPECT_EQ(testing::transport_state(bytes, layout), State::kGood);
+  EXPECT_EQ(set_flow_label(packet, 0x100000), Edit::kMiss);
+  ByteVector ipv4 = udp("1.2.3.4", "5.6.7.8").build().bytes;
+  Packet other = parsed(ipv4);
+  EXPECT_EQ(set_flow_label(other, 5), Edit::kMiss);
+  EXPECT_FALSE(other.changed);
+}
+
 TEST(Set, TheWindowAlone) {
   auto [bytes, layout] = PacketBuilder(kV4).tcp(1, 2).payload(filled(3)).build();
   Packet packet = parsed(bytes);

@@ -188,6 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "found 1, expected true or false"},
         Refused{with_steps("{ write = \"xy\", at = 0 }"), "3:20",
                 "found \"xy\", expected hexadecimal bytes"},
+        Refused{with_steps("{ set = { flow-label = 1048576 } }"), "3:33",
+                "flow-label: found 1048576, expected a number from 0 to 1048575"},
         Refused{with_steps("{ write = \"00\" }"), "3:10", "write needs `at`"},
         Refused{with_steps("{ insert = \"xy\", at = 0 }"), "3:21",
                 "insert: found \"xy\", expected hexadecimal bytes"},
