@@ -576,7 +576,7 @@ INSTANTIATE_TEST_SUITE_P(
                    std::vector<Operand> ports;
                    for (uint32_t i = 0; i < 1'000; ++i) {
                      const uint32_t port = random.below(65'536);
-                     ports.push_back(Range{port, port});
+                     ports.emplace_back(Range{port, port});
                    }
                    return one(Key::kPort, std::move(ports));
                  }}),
