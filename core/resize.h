@@ -5,6 +5,7 @@
 // Sources: RFC 791, 8200, 768, 3828, 792, 4443.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -12,6 +13,9 @@
 #include "core/packet.h"
 
 namespace fettle {
+
+// Bytes of the longest packet: an IPv6 one, whose length field does not count its header.
+constexpr size_t kLongestPacket = 40 + 65535;
 
 // Why a packet's length was not changed; nothing of it is, then.
 enum class Resize : uint8_t {

@@ -1,10 +1,12 @@
 #include "rules/packet_tests.h"
 
+#include <algorithm>
 #include <span>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/resize.h"
 #include "core/side_by_side.h"
 #include "rules/describe_rules.h"
 
@@ -19,8 +21,10 @@ struct Found {
 };
 
 Found apply_to(const Program& program, const PacketTest& test) {
-  std::vector<std::byte> bytes = test.packet;
-  Packet packet = parse(bytes);
+  std::vector<std::byte> room = test.packet;
+  room.resize(std::max(test.packet.size(), kLongestPacket));
+  Packet packet = parse(std::span(room).first(test.packet.size()));
+  packet.capacity = static_cast<uint32_t>(kLongestPacket);
   Metadata metadata = test.metadata;
   metadata.family = packet.family;
   ProgramCounters counters;

@@ -34,6 +34,9 @@ expect "a step that is done" 0 'done +translate the address at payload\+4 by pri
 grep -q '[*]cb' said || fail "bytes that differ have a star"
 grep -q $'\033' said && fail "colours in what is no terminal"
 expect "a step that misses" 0 'missed +translate' "$fettle" explain --rules "$rules" "$capture"
+longer=$here/scenarios/datagrams-become-longer
+expect "a packet has room to become longer, as in replay" 0 'done +insert .*\(\+5\)' \
+  "$fettle" explain --rules "$longer/rules.toml" "$longer/in.pcap"
 expect "through a pipe" 0 '^packet 3: ' sh -c "cat '$capture' | '$fettle' explain --rules '$rules' -"
 for count in 0 -1 few; do
   expect "--count $count" 64 count "$fettle" explain --count "$count" --rules "$rules" "$capture"
@@ -119,6 +122,17 @@ sed 's/^expect = {}/expekt = {}/' tested.toml >bad.toml
 malformed='bad.toml:11:1: error: unknown key of a test "expekt"; did you mean "expect"'
 expect "a malformed test, check" 65 "$malformed" "$fettle" check bad.toml
 expect "a malformed test, replay" 65 "$malformed" "$fettle" replay --rules bad.toml "$capture" out.pcap
+
+cat >longer.toml <<'END'
+[[rule]]
+match = { protocol = "udp" }
+steps = [ { insert = "ffff", at = 1 } ]
+
+[[test]]
+packet = { protocol = "udp", src = "10.0.0.1", dst = "10.0.0.2", payload = "aabb" }
+expect = { payload = "aaffffbb" }
+END
+expect "a test of a packet that becomes longer" 0 '1 test passed' "$fettle" check longer.toml
 
 [ $failures = 0 ] && printf 'all as expected\n'
 exit $((failures > 0))

@@ -1,11 +1,14 @@
 #include "workers/explanation.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/bytes.h"
 #include "core/describe.h"
+#include "core/resize.h"
 #include "rules/describe_rules.h"
 #include "workers/json.h"
 
@@ -95,7 +98,10 @@ std::string rule_json(const ExplainedRule& rule) {
 
 Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes,
                            Metadata metadata) {
-  Packet packet = parse(bytes);
+  std::vector<std::byte> room(std::max(bytes.size(), kLongestPacket));
+  std::ranges::copy(bytes, room.begin());
+  Packet packet = parse(std::span(room).first(bytes.size()));
+  packet.capacity = static_cast<uint32_t>(kLongestPacket);
   metadata.family = packet.family;
   Explanation out;
   out.summary = one_line(packet);

@@ -6,15 +6,13 @@
 #include "core/describe.h"
 #include "core/flow_hash.h"
 #include "core/link_layer.h"
+#include "core/resize.h"
 
 namespace fettle {
 namespace {
 
 // Rules' counters of two lanes lie on no common cache line.
 constexpr size_t kApart = 64 / sizeof(RuleCounters);
-
-// An IPv6 packet's, whose length field does not count its header.
-constexpr size_t kLongestPacket = 40 + 65535;
 
 }  // namespace
 
