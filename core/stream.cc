@@ -52,7 +52,7 @@ StreamAction StreamTable::process(Packet& packet, uint32_t now, StreamEditor& ed
                                   StreamOutput& output) {
   output.piece_count = 0;
   output.reason = StreamReason::kNone;
-  output.advanced = false;
+  output.advanced = output.advanced_back = false;
   output.connection = kNone;
   output.wait = 0;
   if (!packet.has_transport() || !packet.is(Protocol::kTcp) || packet.fragment) {
@@ -66,7 +66,8 @@ StreamAction StreamTable::process(Packet& packet, uint32_t now, StreamEditor& ed
     return StreamAction::kUntracked;
   }
   Connection* connection = find(key);
-  if (connection == nullptr) connection = enter(key, segment, output.direction, now);
+  if (connection == nullptr && output.enter)
+    connection = enter(key, segment, output.direction, now);
   if (connection == nullptr) return StreamAction::kUntracked;
   output.connection = static_cast<uint32_t>(connection - connections_);
   connection->seen = now;

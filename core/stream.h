@@ -67,7 +67,9 @@ struct StreamText {
   uint32_t connection = 0;           // place in the table
   uint32_t direction = 0;
   uint32_t position = 0;  // of bytes[0] in the original stream, modulo 2^32; 0 is the first byte
-  bool last = false;      // no more bytes will join these: FIN, or the wait is over. Withhold none
+  std::span<const std::byte> before;  // the original bytes before bytes[0]: stream::kBefore of
+                                      // them, or as many as the stream has, where it was seen whole
+  bool last = false;  // no more bytes will join these: FIN, or the wait is over. Withhold none
 };
 
 // What the streams are edited by. No exception, no lock.
@@ -105,6 +107,9 @@ struct StreamLimits {
   uint32_t packet = 65531;
   uint32_t gso_size = 0;    // of a GSO packet; else 0
   uint32_t tail_wait = 40;  // milliseconds
+  // Bytes that never came here and that the receiver acknowledges have passed elsewhere, unedited:
+  // the stream goes on behind them. Else such an acknowledgement teaches nothing.
+  bool trust_acknowledgements = false;
 };
 
 struct StreamOutput {
@@ -113,12 +118,15 @@ struct StreamOutput {
   // In.
   std::span<std::byte> area;  // for pieces, and while the editor looks: packet + kMaxTail at least
   StreamLimits limits;
+  bool enter = true;  // false: a connection that is not in the table stays out
   bool give_up = false;
+  bool skip_hole = false;  // what is missing before the segment will not come: it passed unedited
   // Out.
   std::array<std::span<std::byte>, kMaxPieces> pieces;  // whole IP packets
   uint32_t piece_count = 0;
   StreamReason reason = StreamReason::kNone;
-  bool advanced = false;  // bytes were decided: packets held for this direction may go on
+  bool advanced = false;       // bytes were decided: packets held for this direction may go on
+  bool advanced_back = false;  // the same of the other direction, by trust_acknowledgements
   uint32_t connection = stream::kNone;
   uint32_t direction = 0;
   uint32_t wait = 0;
@@ -137,7 +145,7 @@ class StreamTable {
     uint64_t entered = 0, evicted = 0, full = 0;  // full: no place, the connection goes untracked
     uint64_t edits = 0, refused_edits = 0, given_up = 0;
     uint64_t early = 0, tails = 0, timeouts = 0, cannot = 0, drops = 0, split = 0, emptied = 0;
-    uint64_t sack_blocks_dropped = 0;
+    uint64_t sack_blocks_dropped = 0, skipped = 0;  // skipped: holes
   };
 
   static size_t bytes(const Size& size);

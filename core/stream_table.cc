@@ -133,7 +133,7 @@ Connection* StreamTable::enter(const Connection& key, const Segment& segment, ui
     const uint32_t own = d == direction ? segment.seq : segment.ack;
     // A handshake long over is none of this connection's.
     const uint32_t start = known && own - slot.start[d] < kHandshakeReach ? slot.start[d] : own;
-    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0};
+    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0, {}};
   }
   commit(static_cast<uint32_t>(place - connections_), image);
   ++counters_.entered;

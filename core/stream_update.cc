@@ -27,7 +27,12 @@ void StreamUpdate::take_acknowledgement() {
   Direction& stream = other();
   const Map map(stream, table_.edits_);
   const uint32_t original = map.to_original(segment_.ack);
-  if (!before(stream.acked, original) || before(stream.next, original)) return;
+  if (!before(stream.acked, original)) return;
+  if (before(stream.next, original)) {
+    if (!output_.limits.trust_acknowledgements) return;
+    skip_to(!output_.direction, original);
+    output_.advanced_back = true;
+  }
   stream.acked = original;
   changed_ = true;
   uint32_t done = 0;
@@ -43,6 +48,25 @@ void StreamUpdate::take_acknowledgement() {
   freed_count_ = done;
 }
 
+void StreamUpdate::skip_to(uint32_t direction, uint32_t position) {
+  Direction& stream = image_.direction[direction];
+  if (stream.tail_size > 0) freed_tails_[direction] = stream.tail;
+  stream.tail = kNone;
+  stream.tail_size = 0;
+  stream.next = position;
+  stream.before = {};
+  changed_ = true;
+  ++table_.counters_.skipped;
+}
+
+// The last of what was there before and of what has been decided since.
+void StreamUpdate::remember(std::span<const std::byte> decided) {
+  auto& bytes = own().before;
+  const size_t count = std::min(decided.size(), bytes.size());
+  std::ranges::rotate(bytes, bytes.begin() + static_cast<std::ptrdiff_t>(count));
+  std::ranges::copy(decided.last(count), bytes.end() - static_cast<std::ptrdiff_t>(count));
+}
+
 StreamAction StreamUpdate::hold(StreamReason reason, uint32_t wait) {
   output_.reason = reason;
   output_.wait = wait;
@@ -54,8 +78,13 @@ StreamAction StreamUpdate::decide(uint32_t now, StreamEditor& editor) {
   Direction& stream = own();
   const uint32_t end = segment_.end_with_fin();
   if (end == segment_.seq || !before(stream.next, end)) return StreamAction::kPass;
-  const uint32_t known = stream.next + stream.tail_size;
-  if (before(known, segment_.seq)) return hold(StreamReason::kEarly, 0);
+  uint32_t known = stream.next + stream.tail_size;
+  if (before(known, segment_.seq)) {
+    if (!output_.skip_hole) return hold(StreamReason::kEarly, 0);
+    skip_to(output_.direction, segment_.seq);
+    output_.advanced = true;
+    known = segment_.seq;
+  }
   const uint32_t age = stream.tail_size > 0 ? now - stream.tail_at : 0;
   const uint32_t limit = output_.limits.tail_wait;
   const bool over = stream.tail_size > 0 && age >= limit;
@@ -103,12 +132,15 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
   Direction& stream = own();
   std::array<StreamEdit, kMaxEdits> edits;
   StreamEditor::Found found;
+  const auto seen =
+      std::span<const std::byte>(stream.before).last(std::min(stream.next - stream.start, kBefore));
   if (!bytes.empty() && !packet_.truncated() && !output_.give_up) {
     found = editor.edit({.bytes = bytes,
                          .packet = packet_,
                          .connection = output_.connection,
                          .direction = output_.direction,
                          .position = stream.next - stream.start,
+                         .before = seen,
                          .last = last},
                         edits);
   }
@@ -129,8 +161,9 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
     stream.next = segment_.end();
   } else {
     stream.next += static_cast<uint32_t>(decided);
+    remember(bytes.first(decided));
   }
-  output_.advanced = stream.next != old;
+  output_.advanced = output_.advanced || stream.next != old;
   changed_ = true;
   withhold(bytes.subspan(decided), output_.advanced ? now : stream.tail_at);
   return StreamAction::kPass;
@@ -183,11 +216,12 @@ bool StreamUpdate::record(std::span<const StreamEdit> edits) {
 // No room for it: it is decided as it is, which is said by the counter.
 void StreamUpdate::withhold(std::span<const std::byte> tail, uint32_t now) {
   Direction& stream = own();
-  if (stream.tail_size > 0) freed_tail_ = stream.tail;
+  if (stream.tail_size > 0) freed_tails_[output_.direction] = stream.tail;
   uint32_t chunk = kNone;
   if (!table_.store(tail, &chunk)) {
     ++table_.counters_.given_up;
     stream.next += static_cast<uint32_t>(tail.size());
+    remember(tail);
     output_.advanced = true;
     tail = {};
   }
@@ -206,7 +240,9 @@ void StreamUpdate::take_fin() {
 void StreamUpdate::commit() {
   image_.seen = connection_->seen;
   table_.commit(output_.connection, image_);
-  if (freed_tail_ != kNone) table_.free_chain(freed_tail_);
+  for (const uint32_t tail : freed_tails_) {
+    if (tail != kNone) table_.free_chain(tail);
+  }
   table_.free_edits(freed_edits_, freed_count_);
 }
 

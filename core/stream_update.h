@@ -36,6 +36,8 @@ class StreamUpdate {
   bool valid(std::span<const StreamEdit> edits, size_t end) const;
   bool record(std::span<const StreamEdit> edits);
   void withhold(std::span<const std::byte> tail, uint32_t now);
+  void skip_to(uint32_t direction, uint32_t position);
+  void remember(std::span<const std::byte> decided);
   void take_fin();
   void commit();
   StreamAction hold(StreamReason reason, uint32_t wait);
@@ -63,7 +65,8 @@ class StreamUpdate {
   stream::Connection image_;
   bool changed_ = false;
   // Free once the image is committed.
-  uint32_t freed_edits_ = stream::kNone, freed_count_ = 0, freed_tail_ = stream::kNone;
+  uint32_t freed_edits_ = stream::kNone, freed_count_ = 0;
+  std::array<uint32_t, 2> freed_tails_ = {stream::kNone, stream::kNone};  // by direction
 
   std::array<std::byte, 60> header_;  // the TCP header as it leaves
   uint32_t room_ = 0;                 // payload of a piece
