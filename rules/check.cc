@@ -58,6 +58,9 @@ class RuleChecker {
       if (const auto* write = std::get_if<WriteStep>(&step.what)) {
         check_place("write", write->at, write->bytes.size(), step.where);
       }
+      if (const auto* translate = std::get_if<TranslateStep>(&step.what)) {
+        check_form(*translate, step.where);
+      }
       if (const auto* insert = std::get_if<InsertStep>(&step.what)) {
         check_place("insert", insert->at, insert->bytes.size(), step.where);
       }
@@ -73,6 +76,13 @@ class RuleChecker {
         fmt::format("{}: found {} bytes at {}, expected them to end within 65535, the longest "
                     "packet",
                     step, count, at));
+  }
+
+  void check_form(const TranslateStep& translate, Location where) {
+    if (translate.form != AddressForm::kComma || scope_.ipv4) return;
+    say(Severity::kError, where,
+        "translate: found as = \"comma\" in a rule that matches IPv6 alone, expected \"text\": "
+        "commas stand in IPv4's addresses only");
   }
 
   void check_set(const SetStep& set) {

@@ -15,6 +15,7 @@ namespace {
 // A read-only IPv4 set needs no more than the longest IPv4 and TCP headers, and what it looks at
 // behind them.
 constexpr uint32_t kIpv4Headers = 60 + 60;
+constexpr size_t kMostStreamRules = 64;  // bits of Outcome::stream_rules
 
 class Compiler {
  public:
@@ -53,8 +54,46 @@ class Compiler {
     for (const Rule& rule : set_.rules) {
       collect(rule.match);
       for (const Match& none : rule.match.none_of) collect(none);
+      for (const Step& step : rule.steps) {
+        if (const auto* replace = std::get_if<ReplaceStep>(&step.what)) {
+          patterns.push_back(&replace->pattern);
+        }
+      }
     }
-    if (auto made = PatternSet::build(patterns, diagnostics_)) out_->patterns = std::move(*made);
+    auto made = PatternSet::build(patterns, diagnostics_);
+    if (!made) return;
+    out_->patterns = std::move(*made);
+    number_replacements();
+  }
+
+  // In the order in which they were compiled, which is the file's.
+  void number_replacements() {
+    size_t at = 0;
+    for (const Rule& rule : set_.rules) {
+      for (const Step& step : rule.steps) {
+        const auto* replace = std::get_if<ReplaceStep>(&step.what);
+        if (!replace) continue;
+        while (out_->steps[at].kind != StepKind::kReplace) ++at;
+        out_->steps[at++].number = out_->patterns.number_of(replace->pattern);
+      }
+    }
+  }
+
+  // A rule whose steps are done to streams has a bit, if it can match TCP at all.
+  void add_stream_rule(const Rule& rule, Program::Compiled::RuleSteps* steps) {
+    const auto mine = std::span(out_->steps).subspan(steps->first, steps->count);
+    const bool tcp = scope_of(rule.match).protocols[static_cast<uint8_t>(Protocol::kTcp)];
+    if (!tcp || std::ranges::none_of(mine, &CompiledStep::streamed)) return;
+    if (out_->stream_rules.size() == kMostStreamRules) {
+      refuse(rule.where, 1,
+             fmt::format("\"{}\" is the {}th rule that edits TCP streams, expected {} at most; "
+                         "several steps may be in one rule, and several addresses in one table",
+                         rule.name, kMostStreamRules + 1, kMostStreamRules));
+      return;
+    }
+    steps->stream = uint64_t{1} << out_->stream_rules.size();
+    out_->stream_rules.push_back(static_cast<uint32_t>(out_->rules.size()));
+    out_->needs.streams = true;
   }
 
   void add_rule(const Rule& rule) {
@@ -65,6 +104,7 @@ class Compiler {
       std::visit([&](const auto& what) { add_step(what); }, step.what);
     }
     steps.count = static_cast<uint32_t>(out_->steps.size()) - steps.first;
+    add_stream_rule(rule, &steps);
     out_->rules.push_back(steps);
     add_needs(rule);
   }
@@ -101,7 +141,45 @@ class Compiler {
     out.at = step.at;
     out.first = table_index(step);
     out.family = only_family(out.first);
-    out_->steps.push_back(out);
+    out.anywhere = step.anywhere;
+    out.form = step.form;
+    if (step.anywhere && step.form == AddressForm::kBinary) add_beginnings(step, &out);
+    out.streamed = step.anywhere;
+    out_->needs.resizes |= step.form != AddressForm::kBinary;
+    add_searching(out, step.table_where);
+  }
+  void add_step(const ReplaceStep& step) {
+    CompiledStep out;
+    out.kind = StepKind::kReplace;
+    out.first = static_cast<uint32_t>(out_->data.replacements.size());
+    out.streamed = true;
+    bool in_pattern = false;
+    auto made = Replacement::make(step.pattern, step.with, &in_pattern);
+    if (made) {
+      out_->data.replacements.push_back(std::move(*made));
+    } else if (in_pattern) {
+      refuse(step.pattern.where, step.pattern.pattern.size() + 2,
+             fmt::format("replace: found pattern '{}', which PCRE2 refuses: {}",
+                         step.pattern.pattern, made.error()));
+    } else {
+      refuse(step.with_where, step.with.size() + 2, fmt::format("with: {}", made.error()));
+    }
+    out_->needs.resizes = true;
+    add_searching(out, step.pattern.where);
+  }
+  void add_searching(const CompiledStep& step, Location where) {
+    out_->steps.push_back(step);
+    if (!searches(step) || out_->data.workspaces.made()) return;
+    if (!out_->data.workspaces.make()) refuse(where, 1, "no memory is left to search payloads");
+  }
+  // Searched for in binary, by the families that may be.
+  void add_beginnings(const TranslateStep& step, CompiledStep* out) {
+    const auto table = std::ranges::find(set_.tables, step.table, &Table::name);
+    if (table == set_.tables.end()) return;  // refused
+    out->number = static_cast<uint32_t>(out_->data.beginnings.size());
+    out_->data.beginnings.push_back(
+        {AddressBeginnings(table->entries, step.reverse, Family::kIpv4),
+         AddressBeginnings(table->entries, step.reverse, Family::kIpv6)});
   }
   void add_step(const WriteStep& step) {
     CompiledStep out;

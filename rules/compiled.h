@@ -16,6 +16,7 @@ struct Program::Compiled {
     uint32_t first = 0;  // of `steps`
     uint32_t count = 0;
     std::optional<Verdict> on_miss;
+    uint64_t stream = 0;  // the bit of a rule that edits streams
   };
 
   Needs needs;
@@ -23,6 +24,7 @@ struct Program::Compiled {
   PatternSet patterns;
   Classifier classifier;
   std::vector<RuleSteps> rules;
+  std::vector<uint32_t> stream_rules;  // by their bits
   std::vector<CompiledStep> steps;
   StepData data;
   std::vector<std::string> names;

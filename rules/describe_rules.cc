@@ -133,11 +133,19 @@ std::string text_of(const SetStep& step) {
   return out;
 }
 std::string text_of(const TranslateStep& step) {
-  return fmt::format("translate the address at {} by {}{}", place(step.from, step.at), step.table,
+  constexpr std::string_view kForms[] = {"", " as text", " with commas"};
+  return fmt::format("translate {}{} by {}{}",
+                     step.anywhere ? "all addresses in the payload"
+                                   : fmt::format("the address at {}", place(step.from, step.at)),
+                     kForms[static_cast<size_t>(step.form)], step.table,
                      step.reverse ? ", reversed" : "");
 }
 std::string text_of(const WriteStep& step) {
   return fmt::format("write {} at {}", hex(step.bytes), place(step.from, step.at));
+}
+std::string text_of(const ReplaceStep& step) {
+  return fmt::format("replace '{}'{} by '{}'", step.pattern.pattern,
+                     step.pattern.ignore_case ? " in any case" : "", step.with);
 }
 std::string text_of(const MarkStep& step) {
   return step.mask == 0xffffffff ? fmt::format("mark {:#x}", step.value)

@@ -125,26 +125,6 @@ StepResult parse_set(TomlReader& reader, const toml::node& node, Location where)
   return Step{std::move(step), where};
 }
 
-StepResult parse_translate(TomlReader& reader, const toml::table& table, const toml::node& node,
-                           Location where) {
-  const auto name = reader.string("translate", node, "the name of a table, in quotes");
-  const auto at = reader.offset(table, "translate");
-  const auto from = reader.origin(table);
-  std::optional<bool> reverse = false;
-  if (const toml::node* value = table.get("reverse")) reverse = reader.boolean("reverse", *value);
-  bool form = true;
-  if (const toml::node* value = table.get("as")) {
-    form = reader.word("as", *value, WordGroup::kForm).has_value();
-  }
-  if (!name || !at || !from || !reverse || !form) return std::nullopt;
-  return Step{TranslateStep{.table = *name,
-                            .from = *from,
-                            .at = *at,
-                            .reverse = *reverse,
-                            .table_where = TomlReader::location(node.source())},
-              where};
-}
-
 StepResult parse_write(TomlReader& reader, const toml::table& table, const toml::node& node,
                        Location where) {
   auto bytes = reader.hex("write", node);
@@ -209,6 +189,8 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
       return parse_insert(reader, table, node, where);
     case StepKind::kDelete:
       return parse_delete(reader, table, node, where);
+    case StepKind::kReplace:
+      return parse_replace(reader, table, node, where);
     case StepKind::kMark:
       if (const auto mark = reader.masked("mark", node)) {
         return Step{MarkStep{mark->value, mark->mask}, where};

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 #include <thread>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <hs.h>
@@ -14,7 +15,8 @@ namespace {
 
 // SINGLEMATCH: that a pattern occurs is all that is asked, so each is reported once.
 unsigned flags_of(const PatternMatch& pattern) {
-  return HS_FLAG_SINGLEMATCH | (pattern.ignore_case ? HS_FLAG_CASELESS : 0u);
+  return HS_FLAG_SINGLEMATCH | (pattern.ignore_case ? HS_FLAG_CASELESS : 0u) |
+         (pattern.only_sifts ? HS_FLAG_PREFILTER : 0u);
 }
 
 void refuse(const PatternMatch& pattern, std::string_view reason,
@@ -24,8 +26,13 @@ void refuse(const PatternMatch& pattern, std::string_view reason,
       {.severity = Severity::kError,
        .where = pattern.where,
        .width = static_cast<uint32_t>(pattern.pattern.size() + 2),
-       .message = fmt::format("payload: found pattern '{}', which Vectorscan refuses: {}",
-                              pattern.pattern, reason)});
+       .message =
+           fmt::format("{}: found pattern '{}', which Vectorscan refuses: {}",
+                       pattern.only_sifts ? "replace" : "payload", pattern.pattern, reason)});
+}
+
+auto key_of(const PatternMatch& pattern) {
+  return std::tuple(pattern.pattern, pattern.ignore_case, pattern.only_sifts);
 }
 
 std::string take_message(hs_compile_error_t* error) {
@@ -73,7 +80,7 @@ std::optional<PatternSet> PatternSet::build(const std::vector<const PatternMatch
   bool right = true;
   for (const PatternMatch* pattern : patterns) {
     const auto next = static_cast<uint32_t>(unique.size());
-    if (!out.numbers_.emplace(std::pair(pattern->pattern, pattern->ignore_case), next).second) {
+    if (!out.numbers_.emplace(key_of(*pattern), next).second) {
       continue;
     }
     unique.push_back(pattern);
@@ -133,7 +140,7 @@ bool PatternSet::make_slots(Location where, std::vector<Diagnostic>* diagnostics
 }
 
 uint32_t PatternSet::number_of(const PatternMatch& pattern) const {
-  const auto at = numbers_.find(std::pair(pattern.pattern, pattern.ignore_case));
+  const auto at = numbers_.find(key_of(pattern));
   return at == numbers_.end() ? kNone : at->second;
 }
 

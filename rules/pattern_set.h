@@ -12,7 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "core/packet.h"
@@ -53,7 +53,8 @@ class PatternSet {
   bool make_slots(Location where, std::vector<Diagnostic>* diagnostics);
   Slot& take_slot() const noexcept;
 
-  std::map<std::pair<std::string, bool>, uint32_t> numbers_;  // by pattern and ignore_case
+  // By pattern, ignore_case and only_sifts.
+  std::map<std::tuple<std::string, bool, bool>, uint32_t> numbers_;
   std::unique_ptr<hs_database, FreeDatabase> database_;
   std::unique_ptr<Slot[]> slots_;  // what a scan needs; each is one thread's at a time
   size_t slot_count_ = 0;

@@ -24,6 +24,12 @@ void count_verdict(ProgramCounters& counters, Verdict verdict) {
   }
 }
 
+// A packet that is repeated comes again, and is shifted then.
+bool goes_on_as_stream(const Packet& packet, Verdict verdict) {
+  return packet.has_transport() && packet.is(Protocol::kTcp) &&
+         (verdict == Verdict::kAccept || verdict == Verdict::kQueue);
+}
+
 // The packet path's trace: none. Handed on by value, which takes no register.
 struct Untraced {
   void rule(uint32_t) const noexcept {}
@@ -42,8 +48,13 @@ template <typename Trace>
 class Run {
  public:
   Run(const Program::Compiled& compiled, Packet& packet, Metadata& metadata, ProgramState& state,
-      Trace trace)
-      : compiled_(compiled), packet_(packet), metadata_(metadata), state_(state), trace_(trace) {}
+      PatternScan& scan, Trace trace)
+      : compiled_(compiled),
+        packet_(packet),
+        metadata_(metadata),
+        state_(state),
+        scan_(scan),
+        trace_(trace) {}
 
   // The verdict that ends the packet's way; nothing where the next rule is to be tried.
   std::optional<Verdict> steps_of(uint32_t rule) noexcept {
@@ -72,6 +83,11 @@ class Run {
         default:
           break;
       }
+      if (step.streamed && packet_.is(Protocol::kTcp) && packet_.has_transport()) {
+        stream_rules_ |= mine.stream;
+        trace_.step(packet_, metadata_, false);
+        continue;
+      }
       const Edit done = edit(step);
       missed |= done == Edit::kMiss;
       edited_ |= done == Edit::kDone;
@@ -86,6 +102,7 @@ class Run {
   uint16_t queue() const { return queue_; }
   // Whether a step has written since this was asked last.
   bool take_edited() noexcept { return std::exchange(edited_, false); }
+  uint64_t stream_rules() const { return stream_rules_; }
 
  private:
   Edit edit(const CompiledStep& step) noexcept {
@@ -93,7 +110,12 @@ class Run {
       case StepKind::kSet:
         return set_field(step, compiled_.data, packet_);
       case StepKind::kTranslate:
-        return translate(step, compiled_.data, packet_);
+        return searches(step) ? search_payload(step, compiled_.data, packet_)
+                              : translate(step, compiled_.data, packet_);
+      case StepKind::kReplace:
+        if (edited_) scan_.forget();
+        if (!scan_.finds(step.number, packet_)) return Edit::kMiss;
+        return search_payload(step, compiled_.data, packet_);
       case StepKind::kWrite:
         return write_bytes(step, compiled_.data, packet_);
       case StepKind::kInsert:
@@ -111,7 +133,9 @@ class Run {
   Packet& packet_;
   Metadata& metadata_;
   ProgramState& state_;
+  PatternScan& scan_;
   [[no_unique_address]] Trace trace_;
+  uint64_t stream_rules_ = 0;
   uint16_t queue_ = 0;
   bool edited_ = false;
 };
@@ -132,9 +156,9 @@ Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& m
   }
   const uint32_t mark = metadata.mark;
   const Classifier& classifier = compiled.classifier;
-  Run run(compiled, packet, metadata, state, trace);
   std::optional<Verdict> verdict;
   PatternScan scan(compiled.patterns);
+  Run run(compiled, packet, metadata, state, scan, trace);
   uint32_t rule = looked;
   if (looked == kNotLooked) rule = classifier.next_match(packet, metadata, 0, &scan);
   for (; rule < classifier.size();
@@ -149,9 +173,11 @@ Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& m
   out.queue = run.queue();
   out.changed = packet.changed;
   out.mark_changed = metadata.mark != mark;
+  out.stream = compiled.needs.streams && goes_on_as_stream(packet, out.verdict);
+  out.stream_rules = run.stream_rules();
   if (out.changed) {
     bump(counters.changed);
-    if (out.verdict != Verdict::kDrop) finish(packet);
+    if (out.verdict != Verdict::kDrop && !out.stream) finish(packet);
   }
   count_verdict(counters, out.verdict);
   return out;
@@ -178,7 +204,9 @@ uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noe
   const auto& mine = compiled_->rules[rule];
   for (uint32_t i = 0; i < mine.count; ++i) {
     const CompiledStep& step = compiled_->steps[mine.first + i];
-    if (step.kind == StepKind::kTranslate) prefetch_translation(step, compiled_->data, packet);
+    if (step.kind == StepKind::kTranslate && !searches(step)) {
+      prefetch_translation(step, compiled_->data, packet);
+    }
   }
   return rule;
 }

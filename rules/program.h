@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/packet.h"
+#include "core/stream.h"
 #include "rules/rule.h"
 #include "rules/trace.h"
 
@@ -17,6 +18,7 @@ namespace fettle {
 
 // How deep into packets the rules look, and so how much the kernel has to copy.
 struct Needs {
+  bool streams = false;          // some rule edits TCP streams: Program::edit_stream()
   bool packets = false;          // false: no rule reads a byte; metadata mode does
   bool changes = false;          // some step writes: packets must come whole
   bool resizes = false;          // some step makes packets longer or shorter (Packet::capacity)
@@ -63,8 +65,10 @@ struct ProgramState {
 struct alignas(32) Outcome {
   Verdict verdict = Verdict::kAccept;
   uint16_t queue = 0;
-  bool changed = false;       // bytes differ: the payload must go back
+  bool changed = false;  // bytes differ: the payload must go back
+  bool stream = false;   // TCP, of a set that edits streams: edit_stream() is still to be called
   bool mark_changed = false;  // metadata.mark differs from what came
+  uint64_t stream_rules = 0;  // that matched, a bit each: what edit_stream() goes by
 };
 
 class Program {
@@ -88,6 +92,13 @@ class Program {
   // The same as apply(), each rule and step told as it goes. Not for the packet path.
   Outcome trace(Packet& packet, Metadata& metadata, ProgramState& state,
                 TraceSink& sink) const noexcept;
+
+  // For a packet of which apply() says Outcome::stream, which it has not finished: shifts and edits
+  // it as its stream's edits have it (core/stream.h). Both directions of a connection are to come
+  // here. A connection is entered by the first packet that a rule with a stream's step matches. In
+  // place: packet.changed says whether; pieces are output's.
+  StreamAction edit_stream(StreamTable& table, Packet& packet, const Outcome& outcome, uint32_t now,
+                           StreamOutput& output) const noexcept;
 
   const Needs& needs() const;
   // Names for counters, in file order.

@@ -61,6 +61,36 @@ once more after a step has changed it, and only where a rule's other keys leave 
 
 )";
 
+constexpr std::string_view kStreams =
+    R"(## Payloads and streams
+
+`replace`, and `translate` with `at = "anywhere"`, search the payload for what they change and do all
+of it; what they put there may be longer or shorter.
+
+- **A datagram** is edited as a whole, length fields and checksums included; each step sees what the
+  ones before it left. Nothing found is a miss, and so is what `insert` misses.
+- **A TCP segment** belongs to a stream, and the stream is edited: a match that a segment boundary
+  cuts is found (the segment waits in the queue for the next one, 40 ms at most), retransmissions
+  leave as the bytes left before, sequence numbers, acknowledgements and SACK blocks are shifted in
+  both directions. The rule's match decides for each segment whether the step sees its bytes; a
+  connection is looked after from the first such segment on. All steps see the stream as it came, and
+  of two that would change the same bytes the first has them. A stream's step is never a miss, and
+  a verdict of `drop` or `repeat` comes before it. Both directions of the connection must be queued to
+  the same worker, which `--queue-balance` sees to. `at = N` has no meaning in a stream: it is a place
+  in the segment, where what is as long as before can be written.
+- A stream's segment that grows beyond the outgoing interface's MTU is cut, and its second part waits
+  for the sender to repeat it: lower the connection's MSS beforehand (`clamp-mss`).
+
+`replace` takes PCRE2's patterns; `$`, `^` and lines are as under Patterns, and in a stream `^`
+without `(?m)` is the connection's first byte. What a pattern may look back upon is four bytes where a
+segment boundary lies between, and 240 bytes at a time may wait to be decided: a match whose
+beginning is further from a segment's end is found only where it lies in one segment.
+
+As text, an address counts only where no letter, digit or further part adjoins: `10.9.1.2` is not
+found in `110.9.1.2`, `10.9.1.2.3` or `10.9.1.2.example.net`.
+
+)";
+
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -182,6 +212,7 @@ std::string reference_markdown() {
       "`network` (the IP header), and inside the packet that an ICMP error quotes `quoted-network` "
       "and `quoted-transport`. "
       "The checksums of the quoted packet follow a change, too.\n\n";
+  out += kStreams;
   out += tests_section();
   out += "## Names\n\n";
   out += word_list("Protocols", WordGroup::kProtocol);

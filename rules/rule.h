@@ -52,6 +52,7 @@ struct BytesMatch {  // masked compare at a place
 struct PatternMatch {  // a regular expression that occurs in the payload
   std::string pattern;
   bool ignore_case = false;
+  bool only_sifts = false;  // a scan may find too much: PCRE2 has the last word (replace)
   Location where;
 };
 using Operand = std::variant<Range, MaskedValue, Prefix, InterfacePattern, FragmentKind, IcmpMatch,
@@ -107,10 +108,15 @@ struct SetStep {
   };
   std::vector<Assignment> assignments;  // in the order of the file
 };
+// How an address stands in a payload: in network order, as inet_ntop(3) writes it, or as FTP does
+// ("10,9,1,2").
+enum class AddressForm : uint8_t { kBinary, kText, kComma };
 struct TranslateStep {
   std::string table;
   Origin from = Origin::kPayload;
   uint32_t at = 0;
+  bool anywhere = false;  // all addresses in the payload, not the one at `at`
+  AddressForm form = AddressForm::kBinary;
   bool reverse = false;
   Location table_where;
 };
@@ -127,6 +133,11 @@ struct DeleteStep {  // out of the payload
   uint32_t at = 0;
   uint32_t count = 0;
 };
+struct ReplaceStep {  // each match of the pattern in the payload
+  PatternMatch pattern;
+  std::string with;
+  Location with_where;
+};
 struct MarkStep {  // mark = (mark & ~mask) | value
   uint32_t value = 0;
   uint32_t mask = 0xffffffff;
@@ -138,7 +149,7 @@ struct LogStep {};
 
 struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
-               InsertStep, DeleteStep>
+               InsertStep, DeleteStep, ReplaceStep>
       what;
   Location where;
 };

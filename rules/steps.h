@@ -2,12 +2,16 @@
 // length in arrays beside.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "core/mangle.h"
 #include "core/packet.h"
+#include "rules/address_search.h"
 #include "rules/address_table.h"
+#include "rules/edit_text.h"
+#include "rules/replacement.h"
 #include "rules/rule.h"
 #include "rules/vocabulary.h"
 
@@ -15,17 +19,21 @@ namespace fettle {
 
 struct CompiledStep {
   StepKind kind{};
-  Verdict verdict = Verdict::kAccept;  // verdict steps
-  Field field{};                       // kSet: one record an assignment
-  bool more = false;                   // kSet: the next record belongs to the same step
-  Origin from = Origin::kPayload;      // kTranslate, kWrite
-  Family family = Family::kNone;       // kTranslate: the table's only one; kNone: the packet's
+  Verdict verdict = Verdict::kAccept;       // verdict steps
+  Field field{};                            // kSet: one record an assignment
+  bool more = false;                        // kSet: the next record belongs to the same step
+  bool anywhere = false;                    // kTranslate
+  bool streamed = false;                    // of a TCP packet, done to its stream
+  AddressForm form = AddressForm::kBinary;  // kTranslate
+  Origin from = Origin::kPayload;           // kTranslate, kWrite
+  Family family = Family::kNone;            // kTranslate: the table's only one; kNone: the packet's
   uint16_t queue = 0;
   uint32_t at = 0;
-  uint32_t number = 0;  // kSet, kMark: the value; kClampMss: the MSS
+  uint32_t number = 0;  // kSet, kMark: the value; kClampMss: the MSS; kReplace: the pattern's, in
+                        // the set's; kTranslate anywhere in binary: of StepData::beginnings
   uint32_t mask = 0;    // kMark
   uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite and kInsert
-                        // bytes
+                        // bytes, kReplace a replacement
   uint32_t count = 0;   // kWrite, kInsert, kDelete
 };
 
@@ -34,6 +42,9 @@ struct StepData {
   std::vector<std::byte> bytes;
   std::vector<AddressTable> tables;
   std::vector<Address> addresses;
+  std::vector<Replacement> replacements;
+  std::vector<std::array<AddressBeginnings, 2>> beginnings;  // IPv4's, IPv6's
+  EditWorkspaces workspaces;                                 // made where a step needs them
 };
 
 // One assignment of a set step.
@@ -48,6 +59,15 @@ Edit write_bytes(const CompiledStep& step, const StepData& data, Packet& packet)
 // kMiss where core/resize.h refuses it.
 Edit insert_bytes(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 Edit delete_bytes(const CompiledStep& step, Packet& packet) noexcept;
+
+// Steps that find by themselves what they change: replace, and translate but for an address in
+// binary at a place.
+bool searches(const CompiledStep& step) noexcept;
+// Adds what the step replaces in a text to the workspace's list; see Replacement::find().
+uint32_t find_edits(const CompiledStep& step, const StepData& data, Family family,
+                    const EditText& text, EditWorkspace& workspace, bool* gave_up) noexcept;
+// Does it to a packet's payload. kMiss where there is nothing to replace, or core/resize.h refuses.
+Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 
 // Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,

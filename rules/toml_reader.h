@@ -92,6 +92,10 @@ std::vector<TomlEntry> in_file_order(const toml::table& table);
 std::optional<Operand> parse_pattern(TomlReader& reader, std::string_view key,
                                      const toml::node& node);
 Match parse_match(TomlReader& reader, const toml::table& table);
+std::optional<Step> parse_translate(TomlReader& reader, const toml::table& table,
+                                    const toml::node& node, Location where);
+std::optional<Step> parse_replace(TomlReader& reader, const toml::table& table,
+                                  const toml::node& node, Location where);
 std::optional<Step> parse_step(TomlReader& reader, const toml::node& node);
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table);
 // After the rules, which tests name.

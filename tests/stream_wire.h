@@ -35,8 +35,8 @@ struct Wire {
   uint32_t seq = 0, ack = 0, window = 0, stamp = 0;
   uint16_t urgent = 0;
   uint8_t flags = 0;
-  std::string data;
-  std::vector<std::pair<uint32_t, uint32_t>> sack;
+  std::string data = {};
+  std::vector<std::pair<uint32_t, uint32_t>> sack = {};
 };
 
 inline uint32_t pick(std::mt19937_64& random, uint32_t below) {

@@ -1,0 +1,245 @@
+// Rules that edit TCP streams, from a rule file to the bytes on the wire: a rule's match decides
+// which packets' bytes its steps see, the stream table what becomes of every packet of the
+// connection.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/bytes.h"
+#include "core/mangle.h"
+#include "rules/compile.h"
+#include "rules/parse.h"
+#include "tests/packet_builder.h"
+#include "tests/stream_wire.h"
+
+namespace fettle {
+namespace {
+
+using testing::build;
+using testing::Bytes;
+using testing::Wire;
+
+constexpr const char* kFtp = R"(
+[table.inside]
+"10.9.1.2" = "198.51.100.1"
+[[rule]]
+name = "commands"
+match = { protocol = "tcp", dst-port = 21 }
+steps = [{ translate = "inside", at = "anywhere", as = "comma" },
+         { translate = "inside", at = "anywhere", as = "text" },
+         { replace = '\bsecret\b', with = '-' }]
+[[rule]]
+name = "mark"
+match = { protocol = "tcp", dst-port = 21 }
+steps = [{ set = { ttl = 9 } }]
+)";
+
+class Stream {
+ public:
+  explicit Stream(const std::string& text) {
+    const Parsed parsed = parse_rules(text, "f.toml");
+    std::vector<Diagnostic> diagnostics = parsed.diagnostics;
+    program_ = parsed.ok() ? compile(parsed.set, &diagnostics) : std::nullopt;
+    EXPECT_TRUE(program_) << render(diagnostics, parsed.sources);
+    rules_.resize(program_->rule_names().size());
+    const StreamTable::Size size{.connections = 64, .edits = 256, .chunks = 512, .handshakes = 64};
+    memory_.resize(StreamTable::bytes(size) / sizeof(Line) + 1);
+    const std::span<std::byte> memory = std::as_writable_bytes(std::span(memory_));
+    StreamTable::format(memory, size, {});
+    EXPECT_TRUE(table_.attach(memory));
+    area_.resize(70000);
+  }
+
+  // What leaves: the segment as a receiver reads it.
+  StreamAction send(uint32_t direction, const Wire& wire, uint32_t now = 0) {
+    return offer(build(wire, false, 1, direction), now);
+  }
+  StreamAction offer(Bytes bytes, uint32_t now = 0) {
+    bytes_ = std::move(bytes);
+    packet_ = parse(bytes_);
+    packet_.plan = ChecksumPlan::kComplete;
+    Metadata metadata{.family = packet_.family};
+    ProgramCounters counters;
+    ProgramState state{.counters = &counters, .rules = rules_, .log = nullptr};
+    outcome = program_->apply(packet_, metadata, state);
+    EXPECT_TRUE(outcome.stream);
+    output.area = area_;
+    output.limits.packet = 1500;
+    const StreamAction action = program_->edit_stream(table_, packet_, outcome, now, output);
+    left.clear();
+    if (action == StreamAction::kReplace) {
+      for (uint32_t i = 0; i < output.piece_count; ++i) read(output.pieces[i]);
+    } else if (action == StreamAction::kPass || action == StreamAction::kUntracked) {
+      read({packet_.data, packet_.size});
+    }
+    return action;
+  }
+
+  struct Left {
+    uint32_t seq, ack;
+    uint8_t ttl;
+    std::string data;
+  };
+  std::vector<Left> left;
+  Outcome outcome;
+  StreamOutput output;
+  const StreamTable& table() const { return table_; }
+
+ private:
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+
+  void read(std::span<std::byte> bytes) {
+    const Packet packet = parse(bytes);
+    ASSERT_TRUE(packet.has_transport());
+    EXPECT_EQ(testing::folded(testing::tcp_sum(bytes, false)), 0xffff) << "a wrong checksum";
+    const std::byte* tcp = packet.data + packet.transport;
+    const auto* data = reinterpret_cast<const char*>(packet.data + packet.payload);
+    left.push_back({load_be32(tcp + 4), load_be32(tcp + 8), packet.ttl(),
+                    std::string(data, packet.size - packet.payload)});
+  }
+
+  std::optional<Program> program_;
+  std::vector<RuleCounters> rules_;
+  std::vector<Line> memory_;
+  StreamTable table_;
+  Bytes area_, bytes_;
+  Packet packet_;
+};
+
+TEST(StreamRules, ALongerCommandShiftsWhatFollowsInBothDirections) {
+  Stream ftp(kFtp);
+  EXPECT_EQ(ftp.send(0, {.seq = 1000, .ack = 5000, .flags = 0x10}), StreamAction::kPass);
+  EXPECT_EQ(ftp.send(0, {.seq = 1000, .ack = 5000, .flags = 0x18, .data = "PORT 10,9,1,2,4,1\r\n"}),
+            StreamAction::kReplace);
+  ASSERT_EQ(ftp.left.size(), 1u);
+  EXPECT_EQ(ftp.left[0].data, "PORT 198,51,100,1,4,1\r\n");
+  EXPECT_EQ(ftp.left[0].ttl, 9);
+  ftp.send(1, {.seq = 5000, .ack = 1023, .flags = 0x18, .data = "200 ok, 10,9,1,2\r\n"});
+  ASSERT_EQ(ftp.left.size(), 1u);
+  EXPECT_EQ(ftp.left[0].ack, 1019u);
+  EXPECT_EQ(ftp.left[0].data, "200 ok, 10,9,1,2\r\n") << "the rule is for one direction";
+  ftp.send(0, {.seq = 1019, .ack = 5018, .flags = 0x18, .data = "LIST\r\n"});
+  ASSERT_EQ(ftp.left.size(), 1u);
+  EXPECT_EQ(ftp.left[0].seq, 1023u);
+}
+
+TEST(StreamRules, WhatASegmentBoundaryCutsIsFound) {
+  Stream ftp(kFtp);
+  EXPECT_EQ(ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "EPRT |1|10.9."}),
+            StreamAction::kHold);
+  EXPECT_EQ(ftp.output.reason, StreamReason::kTail);
+  EXPECT_EQ(ftp.send(0, {.seq = 13, .ack = 1, .flags = 0x18, .data = "1.2|5|\r\n"}),
+            StreamAction::kReplace);
+  EXPECT_TRUE(ftp.output.advanced);
+  EXPECT_EQ(ftp.left[0].data, "1.100.1|5|\r\n");
+  EXPECT_EQ(ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "EPRT |1|10.9."}),
+            StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].data, "EPRT |1|198.5") << "each original byte has its place";
+}
+
+TEST(StreamRules, AWaitThatIsOverDecides) {
+  Stream ftp(kFtp);
+  const Wire cut{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9.1.2"};
+  EXPECT_EQ(ftp.send(0, cut, 1000), StreamAction::kHold);
+  EXPECT_EQ(ftp.send(0, cut, 1000 + ftp.output.limits.tail_wait), StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].data, "at 198.51.100.1");
+}
+
+TEST(StreamRules, AWordThatBeganInAnEarlierSegmentIsNone) {
+  Stream ftp(kFtp);
+  ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "no "});
+  EXPECT_EQ(ftp.send(0, {.seq = 3, .ack = 1, .flags = 0x18, .data = "top!"}), StreamAction::kPass);
+  EXPECT_EQ(ftp.send(0, {.seq = 7, .ack = 1, .flags = 0x18, .data = "secret is -, x"}),
+            StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].data, "- is -, x");
+  ftp.send(0, {.seq = 21, .ack = 1, .flags = 0x18, .data = "secret.\r\n"});
+  EXPECT_EQ(ftp.left[0].data, "secret.\r\n") << "xsecret";
+}
+
+TEST(StreamRules, AConnectionThatNoRuleAsksForStaysOut) {
+  Stream ftp(kFtp);
+  EXPECT_EQ(ftp.send(1, {.seq = 0, .ack = 1, .flags = 0x18, .data = "220 ready\r\n"}),
+            StreamAction::kUntracked);
+  EXPECT_EQ(ftp.table().connections(), 0u);
+  ftp.send(0, {.seq = 1, .ack = 11, .flags = 0x10});
+  EXPECT_EQ(ftp.table().connections(), 1u);
+}
+
+TEST(StreamRules, OfTwoStepsTheFirstHasTheBytes) {
+  Stream two(R"(
+[[rule]]
+match = { protocol = "tcp" }
+steps = [{ replace = 'abc', with = '1' }, { replace = 'bcd', with = '2' }, { replace = 'x', with = 'yy' }]
+)");
+  two.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "abcd bcd x."});
+  EXPECT_EQ(two.left[0].data, "1d 2 yy.");
+}
+
+TEST(StreamRules, AHoleThatWillNotBeFilledIsSkipped) {
+  Stream ftp(kFtp);
+  ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "10.9.1.2 "});
+  const Wire late{.seq = 100, .ack = 1, .flags = 0x18, .data = "10.9.1.2 "};
+  EXPECT_EQ(ftp.send(0, late), StreamAction::kHold);
+  EXPECT_EQ(ftp.output.reason, StreamReason::kEarly);
+  ftp.output.skip_hole = true;
+  EXPECT_EQ(ftp.send(0, late), StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].data, "198.51.100.1 ");
+  EXPECT_EQ(ftp.left[0].seq, 104u);
+  EXPECT_EQ(ftp.table().counters().skipped, 1u);
+}
+
+TEST(StreamRules, AnAcknowledgementOfUnseenBytesIsBelievedWhereItIsToBe) {
+  for (const bool trusted : {false, true}) {
+    Stream ftp(kFtp);
+    ftp.output.limits.trust_acknowledgements = trusted;
+    ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "hello "});
+    ftp.send(1, {.seq = 1, .ack = 50, .flags = 0x10});
+    EXPECT_EQ(ftp.output.advanced_back, trusted);
+    EXPECT_EQ(ftp.send(0, {.seq = 50, .ack = 1, .flags = 0x18, .data = "x\r\n"}),
+              trusted ? StreamAction::kPass : StreamAction::kHold);
+  }
+}
+
+TEST(StreamRules, ADatagramIsEditedByTheSameStep) {
+  const Parsed parsed = parse_rules(R"(
+[[rule]]
+match = { dst-port = 1 }
+steps = [{ replace = '(?i)hello', with = 'good morning' }]
+on-miss = "drop"
+)",
+                                    "f.toml");
+  ASSERT_TRUE(parsed.ok());
+  std::vector<Diagnostic> diagnostics;
+  const auto program = compile(parsed.set, &diagnostics);
+  ASSERT_TRUE(program);
+  for (const auto& [before, after] :
+       {std::pair("Hello, hello", "good morning, good morning"), std::pair("bye", "")}) {
+    const auto text = std::as_bytes(std::span(before, std::strlen(before)));
+    testing::ByteVector bytes = testing::PacketBuilder("10.0.0.1", "10.0.0.2")
+                                    .udp(1, 1)
+                                    .payload({text.begin(), text.end()})
+                                    .build()
+                                    .bytes;
+    const size_t size = bytes.size();
+    bytes.resize(2000);
+    Packet packet = parse(std::span(bytes).first(size));
+    packet.capacity = 2000;
+    Metadata metadata{.family = packet.family};
+    ProgramCounters counters;
+    std::vector<RuleCounters> rules(1);
+    ProgramState state{.counters = &counters, .rules = rules, .log = nullptr};
+    const Outcome outcome = program->apply(packet, metadata, state);
+    EXPECT_EQ(outcome.verdict, *after == '\0' ? Verdict::kDrop : Verdict::kAccept);
+    if (*after == '\0') continue;
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(packet.data + packet.payload),
+                          packet.size - packet.payload),
+              after);
+  }
+}
+
+}  // namespace
+}  // namespace fettle
