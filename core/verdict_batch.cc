@@ -19,8 +19,9 @@ void VerdictBatch::add(uint32_t id, uint32_t verdict, const uint32_t* mark) noex
   ++packets_;
   const bool set_mark = mark != nullptr;
   const uint32_t value = set_mark ? *mark : 0;
-  const bool same =
-      run_.count > 0 && run_.verdict == verdict && run_.set_mark == set_mark && run_.mark == value;
+  // A count of 0 is more than any number of joins, so that one comparison asks for both.
+  const bool same = run_.count - 1 < joins_ && run_.verdict == verdict &&
+                    run_.set_mark == set_mark && run_.mark == value;
   if (!same) {
     close_run();
     run_ = {.last_id = id, .verdict = verdict, .mark = value, .set_mark = set_mark, .count = 0};
@@ -60,6 +61,11 @@ void VerdictBatch::append_zeros(size_t count, std::byte* at, size_t room) noexce
   }
   std::memset(at, 0, count);
   append_vector(at, count);
+}
+
+void VerdictBatch::keep_apart(bool apart) noexcept {
+  close_run();
+  joins_ = apart ? 0 : kAnyNumber;
 }
 
 std::span<iovec> VerdictBatch::gather() noexcept {

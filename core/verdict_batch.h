@@ -1,7 +1,8 @@
 // The replies to one batch of packets as a gather list for one sendmsg(2). Runs of unchanged
 // packets with the same verdict and mark become one NFQNL_MSG_VERDICT_BATCH; a changed packet's
 // payload is gathered from where it lies. Packets are added in the order of their ids, because a
-// batch verdict takes every id at or below its own. Allocates when it is made, never after.
+// batch verdict takes every id at or below its own; where that would take packets that are to stay
+// in the queue, each has a verdict of its own (keep_apart). Allocates when it is made, never after.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +34,10 @@ class VerdictBatch {
   void add_changed(uint32_t id, uint32_t verdict, const uint32_t* mark,
                    std::span<std::byte> payload, VerdictRoom room = {}) noexcept;
 
+  // While `apart`, no verdict added takes another packet than its own, so that ids may come in any
+  // order and those that are not added stay in the queue.
+  void keep_apart(bool apart) noexcept;
+
   // Closes the open run and returns the list; clear() begins the next batch.
   std::span<iovec> gather() noexcept;
   void clear() noexcept;
@@ -54,8 +59,11 @@ class VerdictBatch {
   void append_vector(std::byte* at, size_t size) noexcept;
   void append_zeros(size_t count, std::byte* at, size_t room) noexcept;
 
+  static constexpr size_t kAnyNumber = SIZE_MAX - 1;
+
   uint16_t queue_;
   size_t max_packets_;
+  size_t joins_ = kAnyNumber;  // packets that may join the first of a run
   size_t packets_ = 0;
   size_t bytes_ = 0;
   size_t head_used_ = 0;

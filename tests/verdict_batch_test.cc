@@ -92,6 +92,33 @@ TEST(VerdictBatchTest, AnotherVerdictOrMarkBeginsANewRun) {
             "one 1:1 | batch 3:1 mark 5 | one 4:1 mark 6 | one 5:0 mark 6");
 }
 
+TEST(VerdictBatchTest, WhileKeptApartNoVerdictTakesAnotherPacket) {
+  VerdictBatch batch(7, 16);
+  for (uint32_t id = 1; id <= 2; ++id) batch.add(id, kNfAccept, nullptr);
+  batch.keep_apart(true);  // 3 stays
+  for (uint32_t id = 4; id <= 6; ++id) batch.add(id, kNfAccept, nullptr);
+  batch.add(3, kNfAccept, nullptr);
+  batch.keep_apart(false);
+  for (uint32_t id = 7; id <= 9; ++id) batch.add(id, kNfAccept, nullptr);
+  EXPECT_EQ(describe(batch.gather()),
+            "batch 2:1 | one 4:1 | one 5:1 | one 6:1 | one 3:1 | batch 9:1");
+}
+
+TEST(VerdictBatchTest, HoldsItsMaximumWhileKeptApart) {
+  constexpr size_t kMax = 32;
+  VerdictBatch batch(7, kMax);
+  batch.keep_apart(true);
+  for (int round = 0; round < 2; ++round) {
+    std::string expected;
+    for (uint32_t id = 0; id < kMax; ++id) {
+      batch.add(id, kNfAccept, nullptr);
+      expected += fmt::format("{}one {}:1", expected.empty() ? "" : " | ", id);
+    }
+    EXPECT_EQ(describe(batch.gather()), expected);
+    batch.clear();
+  }
+}
+
 TEST(VerdictBatchTest, AVerdictThatFitsAroundItsPayloadIsOnePiece) {
   const uint32_t mark = 9;
   for (const bool marked : {false, true}) {
