@@ -93,6 +93,7 @@ CaptureFraming::Found CaptureFraming::next_pcap(std::span<std::byte> bytes, bool
   }
   const uint64_t fraction = u32(head + 4);
   record->time_ns = uint64_t{u32(head)} * 1'000'000'000 + fraction * (nanoseconds_ ? 1 : 1000);
+  record->units_per_second = nanoseconds_ ? 1'000'000'000 : 1'000'000;
   record->original = u32(head + 12);
   record->link_type = link_type_;
   record->kind = Record::Kind::kPcap;
@@ -187,6 +188,7 @@ bool CaptureFraming::take_frame(const Interface& interface, std::span<std::byte>
   const auto seconds = units / per_second + static_cast<uint64_t>(interface.offset_seconds);
   const auto part = static_cast<double>(units % per_second) / static_cast<double>(per_second);
   record->time_ns = seconds * 1'000'000'000 + static_cast<uint64_t>(std::llround(part * 1e9));
+  record->units_per_second = per_second;
   record->link_type = interface.link_type;
   record->frame = bytes.first(captured);
   return true;

@@ -20,8 +20,9 @@ struct Record {
   uint32_t original = 0;         // length on the wire
   uint32_t link_type = 0;        // LINKTYPE_ of the record's interface
   uint64_t time_ns = 0;          // since 1970
-  Kind kind = Kind::kPcap;       // of packets: where their lengths stand
-  bool swapped = false;          // numbers in the other byte order
+  uint64_t units_per_second = 0;  // of the time stamp in `raw`
+  Kind kind = Kind::kPcap;        // of packets: where their lengths stand
+  bool swapped = false;           // numbers in the other byte order
 };
 
 class CaptureFraming {
