@@ -1,6 +1,7 @@
 #include "rules/compile.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -218,6 +219,42 @@ class Compiler {
     out.number = step.mss;
     out_->steps.push_back(out);
   }
+  void add_step(const LoseStep& step) {
+    add_impairment(StepKind::kLose,
+                   {.kind = Impairment::Kind::kLose, .chance = chance_of(step.percent)});
+  }
+  void add_step(const DelayStep& step) {
+    add_impairment(StepKind::kDelay,
+                   {.kind = Impairment::Kind::kDelay, .delay = step.delay, .jitter = step.jitter});
+  }
+  void add_step(const ReorderStep& step) {
+    add_impairment(
+        StepKind::kReorder,
+        {.kind = Impairment::Kind::kDelay, .chance = chance_of(step.percent), .delay = step.by});
+  }
+  void add_step(const RateStep& step) {
+    add_impairment(StepKind::kRate, {.kind = Impairment::Kind::kRate,
+                                     .clock = out_->needs.clocks++,
+                                     .rate = step.rate,
+                                     .latency = step.latency});
+  }
+  void add_step(const CorruptStep& step) {
+    add_impairment(StepKind::kCorrupt,
+                   {.kind = Impairment::Kind::kCorrupt, .chance = chance_of(step.percent)});
+  }
+  void add_impairment(StepKind kind, const Impairment& impairment) {
+    CompiledStep out;
+    out.kind = kind;
+    out.first = static_cast<uint32_t>(out_->data.impairments.size());
+    out_->data.impairments.push_back(impairment);
+    out_->steps.push_back(out);
+    out_->needs.impairs = true;
+    out_->needs.holds |= kind != StepKind::kLose && kind != StepKind::kCorrupt;
+  }
+  static uint32_t chance_of(double percent) {
+    const double of_2_32 = std::round(percent / 100 * 0x1p32);
+    return static_cast<uint32_t>(std::clamp(of_2_32 - 1, 0.0, 0x1p32 - 1));
+  }
   void add_step(const LogStep&) {
     CompiledStep out;
     out.kind = StepKind::kLog;
@@ -296,8 +333,12 @@ class Compiler {
       const bool verdict = std::holds_alternative<VerdictStep>(step.what);
       const bool mark = std::holds_alternative<MarkStep>(step.what);
       const bool log = std::holds_alternative<LogStep>(step.what);
-      reads |= !verdict && !mark;
-      needs.changes |= !verdict && !mark && !log;
+      const bool rate = std::holds_alternative<RateStep>(step.what);
+      const bool blind = std::holds_alternative<DelayStep>(step.what) ||
+                         std::holds_alternative<ReorderStep>(step.what) ||
+                         std::holds_alternative<LoseStep>(step.what);
+      reads |= !verdict && !mark && !blind;
+      needs.changes |= !verdict && !mark && !blind && !log && !rate;
     }
     needs.packets |= reads;
     // An IPv6 packet's chain of headers has no bound that a shorter copy could keep to.

@@ -33,6 +33,16 @@ std::string range_text(const Range& range, std::optional<WordGroup> names = std:
   return fmt::format("{}", range.low);
 }
 
+// In the largest unit that leaves no fraction.
+std::string rate_text(uint64_t rate) {
+  constexpr std::pair<uint64_t, std::string_view> kUnits[] = {
+      {1'000'000'000, "gbit"}, {1'000'000, "mbit"}, {1000, "kbit"}};
+  for (const auto& [unit, name] : kUnits) {
+    if (rate % unit == 0) return fmt::format("{}{}", rate / unit, name);
+  }
+  return fmt::format("{}bit", rate);
+}
+
 std::string flags_text(uint32_t flags) {
   if (flags == 0) return "none";
   std::string out;
@@ -160,6 +170,19 @@ std::string text_of(const DeleteStep& step) {
                      place(Origin::kPayload, step.at));
 }
 std::string text_of(const LogStep&) { return "log"; }
+std::string text_of(const DelayStep& step) {
+  return step.jitter == 0 ? fmt::format("delay {}", time_text(step.delay))
+                          : fmt::format("delay {}, {} more or less", time_text(step.delay),
+                                        time_text(step.jitter));
+}
+std::string text_of(const LoseStep& step) { return fmt::format("lose {}%", step.percent); }
+std::string text_of(const ReorderStep& step) {
+  return fmt::format("reorder {}% by {}", step.percent, time_text(step.by));
+}
+std::string text_of(const RateStep& step) {
+  return fmt::format("rate {}, latency {}", rate_text(step.rate), time_text(step.latency));
+}
+std::string text_of(const CorruptStep& step) { return fmt::format("corrupt {}%", step.percent); }
 
 std::string_view verdict_text(Verdict verdict) {
   return verdict == Verdict::kDrop ? "drop" : "accept";
@@ -195,6 +218,16 @@ std::string table_text(const Table& table) {
 }
 
 }  // namespace
+
+std::string time_text(uint64_t nanoseconds) {
+  constexpr std::pair<uint64_t, std::string_view> kUnits[] = {
+      {1'000'000'000, "s"}, {1'000'000, "ms"}, {1000, "us"}};
+  for (const auto& [unit, name] : kUnits) {
+    if (nanoseconds < unit) continue;
+    return fmt::format("{}{}", static_cast<double>(nanoseconds) / static_cast<double>(unit), name);
+  }
+  return fmt::format("{}ns", nanoseconds);
+}
 
 std::string describe_step(const Step& step) {
   return std::visit([](const auto& what) { return text_of(what); }, step.what);

@@ -30,7 +30,9 @@ Found apply_to(const Program& program, const PacketTest& test) {
   ProgramCounters counters;
   const std::vector<std::string>& names = program.rule_names();
   std::vector<RuleCounters> rules(names.size());
-  ProgramState state{.counters = &counters, .rules = rules, .log = nullptr};
+  std::vector<std::atomic<uint64_t>> clocks(program.needs().clocks);
+  ProgramState state{
+      .counters = &counters, .rules = rules, .log = nullptr, .impairments = {.clocks = clocks}};
   Found found;
   found.outcome = program.apply(packet, metadata, state);
   found.bytes.assign(packet.data, packet.data + packet.size);

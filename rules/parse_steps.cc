@@ -201,6 +201,12 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
         return Step{ClampMssStep{static_cast<uint16_t>(*mss)}, where};
       }
       return std::nullopt;
+    case StepKind::kDelay:
+    case StepKind::kLose:
+    case StepKind::kReorder:
+    case StepKind::kRate:
+    case StepKind::kCorrupt:
+      return parse_impairment(reader, info.kind, table, node, where);
     default:
       break;
   }

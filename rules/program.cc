@@ -80,6 +80,14 @@ class Run {
           metadata_.mark = (metadata_.mark & ~step.mask) | step.number;
           trace_.step(packet_, metadata_, false);
           continue;
+        case StepKind::kDelay:
+        case StepKind::kLose:
+        case StepKind::kReorder:
+        case StepKind::kRate:
+          lost_ = !wait_for(compiled_.data.impairments[step.first]);
+          trace_.step(packet_, metadata_, false);
+          if (lost_) return Verdict::kDrop;
+          continue;
         default:
           break;
       }
@@ -100,11 +108,20 @@ class Run {
     return std::nullopt;
   }
   uint16_t queue() const { return queue_; }
+  uint64_t delay() const { return delay_; }
+  bool lost() const { return lost_; }
   // Whether a step has written since this was asked last.
   bool take_edited() noexcept { return std::exchange(edited_, false); }
   uint64_t stream_rules() const { return stream_rules_; }
 
  private:
+  // False: the packet is lost.
+  bool wait_for(const Impairment& impairment) noexcept {
+    uint64_t delay = 0;
+    const bool kept = impair(impairment, packet_, state_.impairments, &delay);
+    delay_ += delay;
+    return kept;
+  }
   Edit edit(const CompiledStep& step) noexcept {
     switch (step.kind) {
       case StepKind::kSet:
@@ -122,6 +139,8 @@ class Run {
         return insert_bytes(step, compiled_.data, packet_);
       case StepKind::kDelete:
         return delete_bytes(step, packet_);
+      case StepKind::kCorrupt:
+        return corrupt(compiled_.data.impairments[step.first], packet_, state_.impairments);
       case StepKind::kClampMss:
         return clamp_mss(packet_, static_cast<uint16_t>(step.number));
       default:
@@ -138,6 +157,8 @@ class Run {
   uint64_t stream_rules_ = 0;
   uint16_t queue_ = 0;
   bool edited_ = false;
+  bool lost_ = false;
+  uint64_t delay_ = 0;
 };
 
 template <typename Trace>
@@ -171,6 +192,8 @@ Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& m
   }
   out.verdict = verdict.value_or(compiled.defaults.verdict);
   out.queue = run.queue();
+  out.delay = run.delay();
+  out.lost = run.lost();
   out.changed = packet.changed;
   out.mark_changed = metadata.mark != mark;
   out.stream = compiled.needs.streams && goes_on_as_stream(packet, out.verdict);

@@ -11,6 +11,7 @@
 
 #include "core/packet.h"
 #include "core/stream.h"
+#include "rules/impairment.h"
 #include "rules/rule.h"
 #include "rules/trace.h"
 
@@ -26,6 +27,10 @@ struct Needs {
   uint32_t depth = 0;            // bytes from the IP header that suffice where !whole && packets
   bool interfaces = false;       // some rule asks in or out: names have to be found
   std::vector<uint16_t> queues;  // targets of {queue = N} steps
+  bool impairs = false;          // ProgramState::impairments has to be filled
+  bool holds = false;            // packets may be told to wait for their verdicts
+  bool drops_orphans = false;    // what a dead worker leaves must not pass unseen
+  uint32_t clocks = 0;           // of ProgramState::impairments
 };
 
 // One block of counters per rule, one for the set; single writer, other processes may read.
@@ -58,6 +63,7 @@ struct ProgramState {
   ProgramCounters* counters = nullptr;
   std::span<RuleCounters> rules;
   LogSink* log = nullptr;  // may be null
+  ImpairmentState impairments{};
 };
 
 // Too big for registers: packed into one, its members would be stored one by one and at once loaded
@@ -69,6 +75,8 @@ struct alignas(32) Outcome {
   bool stream = false;   // TCP, of a set that edits streams: edit_stream() is still to be called
   bool mark_changed = false;  // metadata.mark differs from what came
   uint64_t stream_rules = 0;  // that matched, a bit each: what edit_stream() goes by
+  bool lost = false;          // dropped by a step that is no verdict
+  uint64_t delay = 0;         // nanoseconds that a packet which is not dropped is to wait
 };
 
 class Program {

@@ -91,6 +91,26 @@ found in `110.9.1.2`, `10.9.1.2.3` or `10.9.1.2.example.net`.
 
 )";
 
+constexpr std::string_view kImpairments =
+    R"(## Impairments
+
+`delay`, `lose`, `reorder`, `rate` and `corrupt` make a bad network of a good one, as tc-netem and
+tc-tbf do, for the packets that a rule matches. Times are written `"20ms"`, `"1.5s"`, `"250us"` or
+`"100ns"`, rates in bits a second `"500kbit"`, `"10mbit"` or `"1gbit"`, shares `"5%"`.
+
+The delays of all steps and rules that a packet comes to add up, and a later verdict still decides.
+A packet that waits for its verdict stays in the kernel's queue, and others pass it meanwhile; so
+`--queue-length` bounds how many can wait, and beyond that packets pass unimpaired with fail-open,
+or are dropped with fail-closed. At a reload, and at the end when the drain time is over, what waits
+leaves at once. What waits when a worker dies takes `--on-crash`.
+
+In a capture, `lose`, `rate` and `corrupt` do the same; the time is that of the records. A delay
+puts the record's time stamp later, and records stay in the order of the input (`reordercap` sorts
+them). `fettle replay` uses one thread then. Chance is the same each time in `replay`, `explain` and
+tests.
+
+)";
+
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -213,6 +233,7 @@ std::string reference_markdown() {
       "and `quoted-transport`. "
       "The checksums of the quoted packet follow a change, too.\n\n";
   out += kStreams;
+  out += kImpairments;
   out += tests_section();
   out += "## Names\n\n";
   out += word_list("Protocols", WordGroup::kProtocol);

@@ -146,10 +146,29 @@ struct ClampMssStep {
   uint16_t mss = 0;
 };
 struct LogStep {};
+struct DelayStep {
+  uint64_t delay = 0;   // nanoseconds
+  uint64_t jitter = 0;  // so much more or less, <= delay
+};
+struct LoseStep {
+  double percent = 0;  // 0 < percent <= 100
+};
+struct ReorderStep {
+  double percent = 0;
+  uint64_t by = 0;  // nanoseconds
+};
+struct RateStep {
+  uint64_t rate = 0;     // bits a second
+  uint64_t latency = 0;  // nanoseconds
+};
+struct CorruptStep {
+  double percent = 0;
+};
 
 struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
-               InsertStep, DeleteStep, ReplaceStep>
+               InsertStep, DeleteStep, ReplaceStep, DelayStep, LoseStep, ReorderStep, RateStep,
+               CorruptStep>
       what;
   Location where;
 };

@@ -11,6 +11,7 @@
 #include "rules/address_search.h"
 #include "rules/address_table.h"
 #include "rules/edit_text.h"
+#include "rules/impairment.h"
 #include "rules/replacement.h"
 #include "rules/rule.h"
 #include "rules/vocabulary.h"
@@ -33,7 +34,7 @@ struct CompiledStep {
                         // the set's; kTranslate anywhere in binary: of StepData::beginnings
   uint32_t mask = 0;    // kMark
   uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite and kInsert
-                        // bytes, kReplace a replacement
+                        // bytes, kReplace a replacement, kDelay and the like an impairment
   uint32_t count = 0;   // kWrite, kInsert, kDelete
 };
 
@@ -45,6 +46,7 @@ struct StepData {
   std::vector<Replacement> replacements;
   std::vector<std::array<AddressBeginnings, 2>> beginnings;  // IPv4's, IPv6's
   EditWorkspaces workspaces;                                 // made where a step needs them
+  std::vector<Impairment> impairments;
 };
 
 // One assignment of a set step.
@@ -68,6 +70,10 @@ uint32_t find_edits(const CompiledStep& step, const StepData& data, Family famil
                     const EditText& text, EditWorkspace& workspace, bool* gave_up) noexcept;
 // Does it to a packet's payload. kMiss where there is nothing to replace, or core/resize.h refuses.
 Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+// Flips one bit of the transport payload, so that its checksum is wrong, where the packet is one
+// that the step concerns. kMiss: it has no payload, or its checksum is left to others, who would
+// make it right.
+Edit corrupt(const Impairment& step, Packet& packet, ImpairmentState& state) noexcept;
 
 // Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,
