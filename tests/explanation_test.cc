@@ -40,7 +40,34 @@ Explanation explain(uint16_t port, ByteVector payload = hex("00000000")) {
   const LoadedRules rules = load(kRules);
   ByteVector bytes =
       PacketBuilder("10.0.0.1", "10.0.0.2").udp(1, port).payload(std::move(payload)).build().bytes;
-  return explain_packet(rules, bytes, {.mark = 1});
+  ImpairmentState state;
+  return explain_packet(rules, bytes, {.mark = 1}, state);
+}
+
+TEST(ExplanationTest, ShowsDelaysAndWhatIsLost) {
+  const LoadedRules rules = load(R"(
+[[rule]]
+name = "slow"
+match = {}
+steps = [{ delay = "20ms" }, { delay = "500us" }]
+[[rule]]
+name = "lossy"
+match = { dst-port = 2 }
+steps = [{ lose = "100%" }]
+)");
+  ImpairmentState state;
+  const auto explain_to = [&](uint16_t port) {
+    ByteVector bytes =
+        PacketBuilder("10.0.0.1", "10.0.0.2").udp(1, port).payload(hex("0000")).build().bytes;
+    return explanation_text(explain_packet(rules, bytes, {}, state), 1, {});
+  };
+  EXPECT_EQ(explain_to(1),
+            "packet 1: IPv4 10.0.0.1:1 > 10.0.0.2:1 UDP 2 bytes, ttl 64\n"
+            "  rule \"slow\"\n"
+            "    done    delay 20ms\n"
+            "    done    delay 500us\n"
+            "  accept (default), delayed 20.5ms, unchanged\n\n");
+  EXPECT_TRUE(explain_to(2).ends_with("  drop (rule \"lossy\")\n\n"));
 }
 
 TEST(ExplanationTest, ShowsRulesStepsVerdictAndBytes) {
@@ -67,7 +94,8 @@ TEST(ExplanationTest, SaysWhatTheVerdictCameFrom) {
   EXPECT_TRUE(explain(5).rules.empty());
   const LoadedRules rules = load(kRules);
   ByteVector bytes = hex("4500");
-  EXPECT_EQ(explain_packet(rules, bytes, {}).decided_by, "malformed");
+  ImpairmentState state;
+  EXPECT_EQ(explain_packet(rules, bytes, {}, state).decided_by, "malformed");
 }
 
 TEST(ExplanationTest, ShowsNoBytesWhereNothingChangesOrNothingLeaves) {
@@ -93,7 +121,7 @@ TEST(ExplanationTest, JsonIsOneLineAPacket) {
       R"({"step": "set window 1", "missed": true, "changed": []}, )"
       R"({"step": "write 4142 at payload+1", "missed": false, "changed": [[26, 28], [29, 31]]}, )"
       R"({"step": "mark 0x5", "missed": false, "changed": []}]}], "verdict": "accept", )"
-      R"("decided_by": "default", "mark_before": 1, "mark_after": 5, "changed": true, )"
+      R"("decided_by": "default", "mark_before": 1, "mark_after": 5, "delay_ns": 0, "changed": true, )"
       R"("before": "450000201c46000040114a850a0000010a00000200010002000cebd000000000", )"
       R"("after": "450000201c46000040114a850a0000010a00000200010002000ca98f00414200"})"
       "\n");

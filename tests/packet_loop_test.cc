@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -293,6 +294,122 @@ TEST_F(PacketLoopTest, WithLanesEveryPacketIsAnsweredOnceInTheOrderOfIds) {
   EXPECT_EQ(answered, expected);
   EXPECT_EQ(page_.loop.packets, id);
   EXPECT_EQ(total(page_).changed, id);
+}
+
+constexpr const char* kDelayed = R"(
+[[rule]]
+match = { dst-port = 1 }
+steps = [{ delay = "1ms" }]
+[[rule]]
+match = { dst-port = 3 }
+steps = [{ delay = "60s" }, { write = "7a", at = 0 }]
+)";
+
+TEST_F(PacketLoopTest, WhatIsDelayedIsAnsweredWhenItsTimeHasComeAndTheRestAtOnce) {
+  start(kDelayed, 8);
+  for (const uint32_t id : {1u, 2u}) deliver(id, 9);
+  deliver(3, 1);
+  for (const uint32_t id : {4u, 5u}) deliver(id, 9);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(loop_->turn(true), PacketLoop::Turn::kPackets);
+  EXPECT_EQ(reply(), "batch 2:1, one 4:1, one 5:1") << "no batch takes 3";
+  deliver(6, 9);
+  deliver(7, 9);
+  loop_->turn(true);
+  std::string answered = reply().value_or("");
+  while (answered.find("one 3:1") == std::string::npos) {
+    loop_->turn(true);  // nothing comes, and a wait without bound would never end
+    if (const auto more = reply()) answered += ", " + *more;
+  }
+  EXPECT_EQ(answered, "one 6:1, one 7:1, one 3:1");
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1));
+  deliver(8, 9);
+  deliver(9, 9);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "batch 9:1") << "nothing is held any more";
+  EXPECT_EQ(page_.loop.held, 1u);
+  EXPECT_EQ(page_.loop.packets, 9u);
+}
+
+TEST_F(PacketLoopTest, AChangedPacketGoesBackChangedWhenItsTimeHasCome) {
+  start(kDelayed, 1);
+  deliver(1, 3);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), std::nullopt);
+  deliver(2, 9);  // in the same slot of the inbox
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "one 2:1");
+  loop_->finish();
+  ASSERT_EQ(reply(), "one 1:1 +32");
+  const Packet back = parse(returned_);
+  EXPECT_EQ(back.dst_port(), 3);
+  EXPECT_EQ(load_u8(back.data + back.payload), 'z');
+  EXPECT_EQ(transport_checksum_state(back), ChecksumState::kGood);
+}
+
+TEST_F(PacketLoopTest, WhatIsHeldIsAnsweredWhenTheLoopIsLeft) {
+  start(kDelayed, 8);
+  for (uint32_t id = 1; id <= 3; ++id) deliver(id, 3);
+  deliver(4, 9);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "one 4:1");
+  EXPECT_EQ(loop_->turn(false), PacketLoop::Turn::kIdle);
+  loop_->finish();
+  EXPECT_EQ(reply(), "one 1:1 +32, one 2:1 +32, one 3:1 +32");
+  loop_->finish();
+  EXPECT_EQ(reply(), std::nullopt);
+}
+
+TEST_F(PacketLoopTest, WhatFindsNoRoomIsAnsweredAtOnceAndCounted) {
+  heritage_.options.settings.length = 2;
+  start(kDelayed, 8);
+  for (uint32_t id = 1; id <= 4; ++id) deliver(id, 3);
+  loop_->turn(true);
+  EXPECT_EQ(reply(), "one 3:1 +32, one 4:1 +32");
+  EXPECT_EQ(page_.loop.held, 2u);
+  EXPECT_EQ(page_.loop.not_held, 2u);
+  loop_->finish();
+  EXPECT_EQ(reply(), "one 1:1 +32, one 2:1 +32");
+}
+
+TEST_F(PacketLoopTest, MoreThanAReplyHoldsIsReleasedInSeveral) {
+  start(kDelayed, 2);
+  for (uint32_t id = 1; id <= 5; ++id) deliver(id, 3);
+  for (int i = 0; i < 3; ++i) loop_->turn(true);
+  loop_->finish();
+  EXPECT_EQ(reply(), "one 1:1 +32, one 2:1 +32");
+  EXPECT_EQ(reply(), "one 3:1 +32, one 4:1 +32");
+  EXPECT_EQ(reply(), "one 5:1 +32");
+}
+
+TEST_F(PacketLoopTest, WithLanesWhatIsDelayedIsAnsweredOnceToo) {
+  heritage_.options.cpus = {0, 0};
+  std::string rules = costly_rules();
+  rules.insert(rules.rfind(']'), ", { reorder = \"50%\", by = \"1ms\" }");
+  start(rules.c_str());
+  std::vector<int> answers;
+  uint32_t id = 0;
+  const auto take_replies = [&] {
+    while (const auto more = reply()) {
+      EXPECT_EQ(more->find("batch"), std::string::npos);
+      for (size_t at = 0; (at = more->find("one ", at)) != std::string::npos; at += 4) {
+        const size_t answered = std::stoul(more->substr(at + 4));
+        answers.resize(std::max(answers.size(), answered + 1));
+        ++answers[answered];
+      }
+    }
+  };
+  for (int turns = 0; turns < 200; ++turns) {
+    for (int i = 0; i < 4; ++i) deliver(++id, 2);
+    ASSERT_EQ(loop_->turn(true), PacketLoop::Turn::kPackets);
+    take_replies();
+  }
+  loop_->finish();
+  take_replies();
+  ASSERT_EQ(answers.size(), id + 1);
+  for (uint32_t i = 1; i <= id; ++i) EXPECT_EQ(answers[i], 1) << i;
+  EXPECT_GT(page_.loop.held, 0u);
+  EXPECT_LT(page_.loop.held, id);
 }
 
 TEST_F(PacketLoopTest, AReplyThatIsNotTakenBreaksTheLoop) {

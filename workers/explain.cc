@@ -37,7 +37,11 @@ bool is_wanted(const ExplainFlags& flags, const Explanation& explanation) {
 class Explainer {
  public:
   Explainer(const ExplainFlags& flags, const LoadedRules& rules)
-      : flags_(flags), rules_(rules), metadata_(flags.metadata.metadata()) {
+      : flags_(flags),
+        rules_(rules),
+        metadata_(flags.metadata.metadata()),
+        clocks_(rules.program.needs().clocks) {
+    impairments_.clocks = clocks_;
     style_.colour = wants_colour(STDOUT_FILENO);
     style_.whole = flags.whole;
   }
@@ -67,7 +71,8 @@ class Explainer {
     ++number_;
     const auto network = network_layer(record.link_type, record.frame);
     if (!network) return show_other(record);
-    const Explanation explanation = explain_packet(rules_, *network, metadata_);
+    impairments_.now = record.time_ns;
+    const Explanation explanation = explain_packet(rules_, *network, metadata_, impairments_);
     if (!is_wanted(flags_, explanation)) return {};
     ++shown_;
     return print_out(flags_.json ? explanation_json(explanation, number_, record.time_ns)
@@ -86,6 +91,8 @@ class Explainer {
   const ExplainFlags& flags_;
   const LoadedRules& rules_;
   Metadata metadata_;
+  std::vector<std::atomic<uint64_t>> clocks_;
+  ImpairmentState impairments_;
   SideBySide style_;
   uint64_t number_ = 0;
   uint64_t shown_ = 0;

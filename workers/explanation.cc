@@ -96,8 +96,8 @@ std::string rule_json(const ExplainedRule& rule) {
 
 }  // namespace
 
-Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes,
-                           Metadata metadata) {
+Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes, Metadata metadata,
+                           ImpairmentState& impairments) {
   std::vector<std::byte> room(std::max(bytes.size(), kLongestPacket));
   std::ranges::copy(bytes, room.begin());
   Packet packet = parse(std::span(room).first(bytes.size()));
@@ -109,13 +109,18 @@ Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes,
   out.before.assign(packet.data, packet.data + packet.size);
   ProgramCounters counters;
   std::vector<RuleCounters> rule_counters(rules.program.rule_names().size());
-  ProgramState state{.counters = &counters, .rules = rule_counters, .log = nullptr};
+  ProgramState state{
+      .counters = &counters, .rules = rule_counters, .log = nullptr, .impairments = impairments};
   const bool malformed = packet.malformed();
   Recorder recorder(rules.parsed.set, out.before, &out);
   const Outcome outcome = rules.program.trace(packet, metadata, state, recorder);
+  impairments = state.impairments;
   out.verdict = describe_step({.what = VerdictStep{outcome.verdict, outcome.queue}, .where = {}});
-  out.decided_by = malformed ? "malformed" : decided_by(rules.parsed.set, out);
+  out.decided_by = malformed      ? "malformed"
+                   : outcome.lost ? fmt::format("rule \"{}\"", out.rules.back().name)
+                                  : decided_by(rules.parsed.set, out);
   out.dropped = outcome.verdict == Verdict::kDrop;
+  out.delay = out.dropped ? 0 : outcome.delay;
   out.mark_after = metadata.mark;
   out.after.assign(packet.data, packet.data + packet.size);
   return out;
@@ -134,6 +139,7 @@ std::string explanation_text(const Explanation& explanation, uint64_t number,
     out +=
         fmt::format(", mark {:#x} becomes {:#x}", explanation.mark_before, explanation.mark_after);
   }
+  if (explanation.delay > 0) out += fmt::format(", delayed {}", time_text(explanation.delay));
   if (!explanation.dropped) out += explanation.changed() ? ", changed" : ", unchanged";
   out += "\n";
   if (explanation.changed() || (style.whole && !explanation.dropped)) {
@@ -149,11 +155,12 @@ std::string explanation_json(const Explanation& explanation, uint64_t number, ui
   }
   return fmt::format(
       "{{\"packet\": {}, \"time_ns\": {}, \"summary\": {}, \"rules\": [{}], \"verdict\": {}, "
-      "\"decided_by\": {}, \"mark_before\": {}, \"mark_after\": {}, \"changed\": {}, \"before\": "
+      "\"decided_by\": {}, \"mark_before\": {}, \"mark_after\": {}, \"delay_ns\": {}, \"changed\": "
+      "{}, \"before\": "
       "\"{}\", \"after\": {}}}\n",
       number, time_ns, json_string(explanation.summary), rules, json_string(explanation.verdict),
       json_string(explanation.decided_by), explanation.mark_before, explanation.mark_after,
-      explanation.changed(), hex(explanation.before),
+      explanation.delay, explanation.changed(), hex(explanation.before),
       explanation.dropped ? "null" : fmt::format("\"{}\"", hex(explanation.after)));
 }
 

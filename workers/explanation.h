@@ -28,14 +28,17 @@ struct Explanation {
   std::string verdict;               // "accept", "queue 8"
   std::string decided_by;            // `rule "x"`, `on-miss of rule "x"`, `default`, `malformed`
   bool dropped = false;
+  uint64_t delay = 0;  // nanoseconds
   uint32_t mark_before = 0, mark_after = 0;
   std::vector<std::byte> before, after;  // `after` means nothing where it is dropped
 
   bool changed() const { return !dropped && before != after; }
 };
 
-// Runs the rules over the IP packet that begins with bytes[0], which it changes.
-Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes, Metadata metadata);
+// Runs the rules over the IP packet that begins with bytes[0], which it changes. What impairments
+// remember from one packet to the next is in `state`.
+Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes, Metadata metadata,
+                           ImpairmentState& state);
 
 // The number counts a capture's packets from 1. Text ends with a newline, JSON too: one object a
 // line, byte strings in hex, `after` null for what is dropped.

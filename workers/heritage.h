@@ -35,6 +35,8 @@ struct LoopCounters {
   uint64_t malformed_messages = 0;
   uint64_t failed_sends = 0;  // replies that the kernel did not take
   uint64_t overloads = 0;     // times that the queue was made shorter
+  uint64_t held = 0;          // packets that waited for their verdict
+  uint64_t not_held = 0;      // that were to, and found no room
 };
 
 inline constexpr uint32_t kMostThreads = 16;  // of one worker

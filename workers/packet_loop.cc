@@ -9,6 +9,7 @@
 
 #include "core/counters.h"
 #include "core/nfqueue.h"
+#include "workers/packet_holding.h"
 
 namespace fettle {
 namespace {
@@ -41,10 +42,17 @@ Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage)
     if (!inbox) return std::unexpected(inbox.error());
     inboxes.push_back(std::move(*inbox));
   }
-  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(inboxes)));
+  std::optional<HeldPackets> held;
+  if (heritage.program->needs().holds) {
+    auto made = HeldPackets::create(room_for_held(heritage));
+    if (!made) return std::unexpected(made.error());
+    held.emplace(std::move(*made));
+  }
+  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(inboxes), std::move(held)));
 }
 
-PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes)
+PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
+                       std::optional<HeldPackets> held)
     : fd_(heritage.queue_fd),
       program_(heritage.program),
       page_(heritage.page),
@@ -55,13 +63,16 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes)
       bypass_(heritage.options.settings.fail_open),
       reply_limit_(std::min(heritage.send_buffer / 2, kReplyLimit)),
       settings_(heritage.options.settings),
-      overload_length_(heritage.options.overload_length),
+      // What is held counts among the kernel's waiting packets, and is no overload.
+      overload_length_(heritage.options.overload_length + (held ? held->capacity() : 0)),
       limit_(settings_.length, overload_length_),
       // Acknowledgements that a dead predecessor did not live to read must not be taken for ours.
       sequence_(static_cast<uint32_t>(getpid()) << 8),
       inboxes_(std::move(inboxes)),
       filling_(&inboxes_.front()),
-      replies_(heritage.options.settings.queue, heritage.options.batch) {
+      replies_(heritage.options.settings.queue, heritage.options.batch),
+      held_(std::move(held)),
+      clocks_(heritage.program->needs().clocks) {
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
   make_states(heritage);
 }
@@ -74,7 +85,8 @@ void PacketLoop::make_states(const Heritage& heritage) {
     logs_.emplace_back(program_->rule_names(), settings_.queue);
     states_.push_back({.counters = &heritage.page->program[i],
                        .rules = heritage.rules.subspan(i * rules, rules),
-                       .log = &logs_[i]});
+                       .log = &logs_[i],
+                       .impairments = {.random = random_seed(), .clocks = clocks_}});
   }
   if (threads > 1) {
     lanes_ =
@@ -83,28 +95,35 @@ void PacketLoop::make_states(const Heritage& heritage) {
 }
 
 PacketLoop::Turn PacketLoop::turn(bool wait) {
-  const int received = filling_->receive(fd_, wait && running_ == nullptr);
+  const int received = receive(wait && running_ == nullptr);
   if (received < 0) return nothing_received();
   bump(counters_->batches);
   for (int i = 0; i < received; ++i) handle_datagram(filling_->datagram(static_cast<size_t>(i)));
   settle();
+  if (held_) release(steady_now());
   reply();
   steer(static_cast<size_t>(received));
   tick();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
 }
 
+int PacketLoop::receive(bool wait) {
+  if (wait && held_ && !held_->empty()) return receive_until_due();
+  return filling_->receive(fd_, wait);
+}
+
 PacketLoop::Turn PacketLoop::nothing_received() {
   const int error = errno;
-  const bool ran = running_ != nullptr;
-  finish();
+  bool ran = running_ != nullptr;
+  finish_lanes();
+  if (held_) ran |= release(steady_now());
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
   if (broken_errno_ != 0) return Turn::kBroken;
   return ran ? Turn::kPackets : Turn::kIdle;
 }
 
 PacketLoop::Turn PacketLoop::take(std::span<const std::byte> datagram) {
-  finish();
+  finish_lanes();
   handle_datagram(filling_->place(datagram));
   settle_here();
   reply();
@@ -142,6 +161,7 @@ void PacketLoop::settle() {
   if (!lanes_ || !lanes_->worth_sharing(hands.size())) return settle_here();
   if (running_) lanes_->wait();
   flush_logs();  // which no lane writes now
+  tell_time();
   lanes_->start(hands);
   Inbox* const done = std::exchange(running_, filling_);
   filling_ = running_ == &inboxes_.front() ? &inboxes_.back() : &inboxes_.front();
@@ -149,7 +169,8 @@ void PacketLoop::settle() {
 }
 
 void PacketLoop::settle_here() {
-  finish();
+  finish_lanes();
+  tell_time();
   if (lanes_) {
     lanes_->run_here(filling_->held());
   } else {
@@ -159,6 +180,11 @@ void PacketLoop::settle_here() {
 }
 
 void PacketLoop::finish() {
+  finish_lanes();
+  if (held_) release(HeldPackets::kNever);
+}
+
+void PacketLoop::finish_lanes() {
   if (running_ == nullptr) return;
   lanes_->wait();
   answer_all(*std::exchange(running_, nullptr));
@@ -167,7 +193,11 @@ void PacketLoop::finish() {
 }
 
 void PacketLoop::answer_all(Inbox& inbox) {
-  for (const InHand* hand : inbox.held()) answer(*hand);
+  if (held_) {
+    hold_or_answer(inbox.held());
+  } else {
+    for (const InHand* hand : inbox.held()) answer(*hand);
+  }
   bump(counters_->packets, inbox.held().size());
   inbox.clear();
 }
@@ -269,7 +299,8 @@ uint64_t PacketLoop::waiting() const {
   const uint64_t most = receive_backlog(fd_) / kSmallestTrueSize;
   if (most < limit_.full()) return most;
   for (const QueueStatus& row : read_queue_status()) {
-    if (row.queue == settings_.queue) return row.waiting;
+    if (row.queue != settings_.queue) continue;
+    return row.waiting - std::min(row.waiting, held_ ? held_->count() : 0);
   }
   return 0;
 }

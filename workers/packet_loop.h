@@ -2,18 +2,25 @@
 // recvmmsg with MSG_WAITFORONE makes a batch exactly what is waiting: no timer, nothing held back.
 // Nothing here allocates, locks or throws after construction.
 //
+// A packet that is to wait for its verdict (Outcome::delay) stays in the kernel's queue and in
+// held_packets.h; the loop goes on, and sleeps no longer than until the next one's time. While
+// packets are kept so, each verdict names its packet alone. (packet_holding.cc)
+//
 // Configuration goes out on the same socket, and its acknowledgement comes back between packets:
 // those before it were queued under the old settings.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/nfqueue_codec.h"
 #include "core/result.h"
 #include "core/verdict_batch.h"
 #include "workers/batch.h"
+#include "workers/held_packets.h"
 #include "workers/heritage.h"
 #include "workers/inbox.h"
 #include "workers/interfaces.h"
@@ -39,7 +46,8 @@ class PacketLoop {
   Turn turn(bool wait);
   // A datagram that was received elsewhere, of at most Inbox::kLongest bytes; answered at once.
   Turn take(std::span<const std::byte> datagram);
-  // Answers what lanes have still in hand; before the loop is left alone.
+  // Answers what lanes have still in hand, and what waits, before its time; before the loop is left
+  // alone.
   void finish();
 
   // Sends new settings for the queue; returns the number that their acknowledgement will bear.
@@ -56,16 +64,23 @@ class PacketLoop {
   const VerdictBatch& replies() const { return replies_; }
 
  private:
-  PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes);
+  PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes, std::optional<HeldPackets> held);
   void make_states(const Heritage& heritage);
+  int receive(bool wait);
   Turn nothing_received();
   void handle_datagram(std::span<std::byte> datagram);
   void take_packet(const QueuedPacket& queued, bool last);
   void handle_answer(const Message& message);
   void settle();
   void settle_here();
+  void finish_lanes();
+  void tell_time();
   void answer_all(Inbox& inbox);
   void answer(const InHand& hand);
+  int receive_until_due();
+  void hold_or_answer(std::span<InHand* const> hands);
+  bool hold(const InHand& hand, uint64_t now);
+  bool release(uint64_t until);
   void reply();
   void steer(size_t received);
   uint64_t waiting() const;
@@ -91,9 +106,11 @@ class PacketLoop {
   Inbox* filling_;
   Inbox* running_ = nullptr;  // the one whose packets the lanes have
   VerdictBatch replies_;
+  std::optional<HeldPackets> held_;  // where the program holds packets
   Interfaces interfaces_;
   std::vector<PacketLog> logs_;  // one a thread, as the states
   std::vector<ProgramState> states_;
+  std::vector<std::atomic<uint64_t>> clocks_;
   std::unique_ptr<Lanes> lanes_;  // with more threads than one
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/capture_resize.h"
+#include "core/capture_time.h"
 #include "core/describe.h"
 #include "core/flow_hash.h"
 #include "core/link_layer.h"
@@ -59,10 +60,11 @@ bool ReplayChunk::deal_part(const Program& program, const Metadata& metadata, si
 void ReplayChunk::sort_log() { std::ranges::stable_sort(log, {}, &LogLine::number); }
 
 ReplayLane::ReplayLane(const Program& program, const Metadata& metadata, size_t index)
-    : program_(program), metadata_(metadata), index_(index) {
+    : program_(program), metadata_(metadata), index_(index), clocks_(program.needs().clocks) {
   rules_.reserve(program.rule_names().size() + kApart);
   rules_.resize(program.rule_names().size());
-  state_ = {.counters = &counters_, .rules = rules_, .log = this};
+  state_ = {
+      .counters = &counters_, .rules = rules_, .log = this, .impairments = {.clocks = clocks_}};
   if (program.needs().resizes) room_.resize(kLongestPacket);
 }
 
@@ -98,12 +100,14 @@ void ReplayLane::run(ReplayChunk& chunk) {
       item.packet.data = room_.data();
       item.packet.capacity = static_cast<uint32_t>(room_.size());
     }
+    state_.impairments.now = record.time_ns;
     const Outcome outcome = program_.apply(item.packet, metadata, state_, item.looked);
     if (outcome.verdict == Verdict::kDrop) {
       record.raw = {};
-    } else if (roomy && outcome.changed) {
-      take_back(item.packet, before, &record);
+      continue;
     }
+    if (roomy && outcome.changed) take_back(item.packet, before, &record);
+    if (outcome.delay > 0) move_time(&record, outcome.delay);
   }
 }
 

@@ -73,6 +73,7 @@ class ReplayLane final : LogSink {
   uint32_t number_ = 0;
   ProgramState state_;
   std::vector<RuleCounters> rules_;
+  std::vector<std::atomic<uint64_t>> clocks_;
   std::vector<std::byte> room_;  // where a packet may become longer; none: no rule makes one
   alignas(64) ProgramCounters counters_;
 };

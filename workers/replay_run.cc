@@ -45,6 +45,8 @@ class Replay {
         is_file_(input_.reader.size().has_value()),
         progress_(progress),
         summary_(summary) {
+    // Impairments go by what came before, in the whole of the capture.
+    if (input_.program.needs().impairs) input_.threads = 1;
     const size_t lanes =
         input_.threads == 1 ? 1 : std::min(input_.threads * kLanesPerThread, kMostLanes);
     for (size_t i = 0; i < lanes; ++i) {

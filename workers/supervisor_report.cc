@@ -71,7 +71,8 @@ void Supervisor::release_rest(Queue& queue) {
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue != queue.settings.queue || row.port_id != queue.socket.port_id()) continue;
     if (row.waiting == 0) continue;
-    const bool accept = options_.on_crash == Verdict::kAccept;
+    const bool accept =
+        options_.on_crash == Verdict::kAccept && !newest_program().needs().drops_orphans;
     spdlog::warn("queue {}: {} packets were left and are {}", row.queue, row.waiting,
                  accept ? "accepted unchanged" : "dropped");
     release_up_to(queue.socket.fd(), row.queue, row.id_sequence, accept ? 1 : 0);
@@ -95,6 +96,11 @@ void Supervisor::print_summary() const {
     if (stale + refused + malformed > 0) {
       fmt::print("      verdicts too late {}, refused {}, unreadable messages {}\n", stale, refused,
                  malformed);
+    }
+    const uint64_t held = counted(page.loop.held);
+    const uint64_t not_held = counted(page.loop.not_held);
+    if (held + not_held > 0) {
+      fmt::print("      delayed {}, at once for want of room {}\n", held, not_held);
     }
   }
   const std::vector<std::string>& names = program_->rule_names();

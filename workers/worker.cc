@@ -95,7 +95,8 @@ class Worker {
     const auto unread = peek_id(heritage_.queue_fd);
     if (!status && !unread) return;
     const uint32_t upto = unread ? *unread - 1 : status->id_sequence;
-    const bool accept = heritage_.options.on_crash == Verdict::kAccept;
+    const bool accept =
+        heritage_.options.on_crash == Verdict::kAccept && !heritage_.program->needs().drops_orphans;
     release_up_to(heritage_.queue_fd, queue, upto, accept ? kNfAccept : kNfDrop);
   }
 

@@ -182,6 +182,12 @@ on-miss = "drop"
        ETH / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(id=5) / Raw(b"01234a!"))], {
         "changed": 2, "dropped": 1, "rules": [[3, 1]]}
 
+    yield "a-delay-moves-time-stamps", """[[rule]]
+name  = "far away"
+match = { dst = "203.0.113.9" }
+steps = [{ delay = "1.5s" }, { delay = "250us" }]
+""", [(keep_alive("10.20.0.11"), keep_alive("10.20.0.11"))] * 2, {"changed": 0, "rules": [[2, 0]], "later": 1.50025}
+
     broken = built(keep_alive("10.20.0.11"))
     broken[IP].ihl = 15
     yield "malformed-is-dropped-where-told", "[defaults]\nmalformed = \"drop\"\n\n" + KEEP_ALIVE, [
@@ -212,9 +218,10 @@ def main():
         wanted = [built(after) for _, after in pairs if after is not None]
         for i, packet in enumerate(given + wanted):
             packet.time = 1700000000 + i % len(given)
+        later = summary.pop("later", 0)  # seconds
         kept = [i for i, (_, after) in enumerate(pairs) if after is not None]
         for i, packet in zip(kept, wanted):
-            packet.time = 1700000000 + i
+            packet.time = 1700000000 + i + later
         with open(f"{place}/rules.toml", "w") as f:
             f.write(rules)
         wrpcap(f"{place}/in.pcap", given)

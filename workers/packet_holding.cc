@@ -1,0 +1,99 @@
+// The packet loop's part that keeps packets back until their time has come.
+#include "workers/packet_holding.h"
+
+#include <poll.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "core/counters.h"
+#include "workers/packet_loop.h"
+
+namespace fettle {
+namespace {
+
+constexpr uint64_t kLongestSleep = 100'000'000;  // ns; a lost wake-up costs this much
+constexpr uint32_t kMostSmall = 4096;
+constexpr uint32_t kMostLarge = 128;
+
+}  // namespace
+
+HeldPackets::Size room_for_held(const Heritage& heritage) {
+  const uint32_t packets = heritage.options.settings.length;
+  const bool changes = heritage.program->needs().changes;
+  return {.packets = packets,
+          .small = changes ? std::min(packets, kMostSmall) : 0,
+          .large = changes ? std::min(packets, kMostLarge) : 0};
+}
+
+uint64_t steady_now() noexcept {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+uint64_t random_seed() noexcept {
+  uint64_t seed = steady_now();  // where there are no random numbers yet
+  [[maybe_unused]] const ssize_t got = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+  return seed;
+}
+
+// A wait in recvmmsg would go on when the next packet's time has come.
+int PacketLoop::receive_until_due() {
+  const int received = filling_->receive(fd_, false);
+  if (received >= 0 || errno != EAGAIN) return received;
+  const uint64_t now = steady_now();
+  const uint64_t due = held_->next_deadline();
+  const uint64_t left = std::min(due - std::min(due, now), kLongestSleep);
+  const timespec timeout{.tv_sec = 0, .tv_nsec = static_cast<long>(left)};
+  pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
+  const int ready = ppoll(&readable, 1, &timeout, nullptr);
+  if (ready > 0) return filling_->receive(fd_, false);
+  if (ready == 0) errno = EAGAIN;
+  return -1;
+}
+
+void PacketLoop::tell_time() {
+  if (!program_->needs().impairs) return;
+  const uint64_t now = steady_now();
+  for (ProgramState& state : states_) state.impairments.now = now;
+}
+
+void PacketLoop::hold_or_answer(std::span<InHand* const> hands) {
+  // Not the time that the steps were told: verdicts are given in the order of ids, and times that
+  // follow that order let packets of equal delay keep it.
+  const uint64_t now = steady_now();
+  for (const InHand* hand : hands) {
+    if (!hold(*hand, now)) answer(*hand);
+  }
+}
+
+bool PacketLoop::hold(const InHand& hand, uint64_t now) {
+  const Outcome& outcome = hand.outcome;
+  if (outcome.delay == 0 || outcome.verdict == Verdict::kDrop) return false;
+  const size_t room = outcome.changed ? 1 : 0;
+  if (!held_->hold(hand, room, now + outcome.delay, HeldPackets::kNoTag)) {
+    bump(counters_->not_held);
+    return false;
+  }
+  bump(counters_->held);
+  replies_.keep_apart(true);
+  return true;
+}
+
+// Gives those their verdicts whose time has come by `until`. False: there were none.
+bool PacketLoop::release(uint64_t until) {
+  HeldPacket* held = held_->due(until);
+  if (!held) return false;
+  for (; held; held = held_->due(until)) {
+    held_->take(*held);
+    answer(held->hand);
+  }
+  reply();
+  held_->recycle();
+  if (held_->empty()) replies_.keep_apart(false);
+  return true;
+}
+
+}  // namespace fettle
