@@ -9,6 +9,7 @@
 #include "rules/check.h"
 #include "rules/compiled.h"
 #include "rules/describe_rules.h"
+#include "rules/packet_filter.h"
 
 namespace fettle {
 namespace {
@@ -363,6 +364,7 @@ class Compiler {
           break;
       }
       needs.whole |= condition.key == Key::kPayload;
+      if (condition.key == Key::kFilter) needs_filters(condition);
       if (condition.key != Key::kBytes) continue;
       for (const Operand& operand : condition.any_of) {
         const auto& bytes = std::get<BytesMatch>(operand);
@@ -373,6 +375,14 @@ class Compiler {
       }
     }
     return reads;
+  }
+
+  void needs_filters(const Condition& condition) {
+    for (const Operand& operand : condition.any_of) {
+      const auto depth = filter_depth(std::get<FilterMatch>(operand).program);
+      out_->needs.whole |= !depth;
+      out_->needs.depth = std::max(out_->needs.depth, depth.value_or(0));
+    }
   }
 
   void finish_needs() {

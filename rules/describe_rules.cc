@@ -100,6 +100,9 @@ std::string operand_text(Key key, const Operand& operand) {
   if (const auto* pattern = std::get_if<PatternMatch>(&operand)) {
     return fmt::format("'{}'{}", pattern->pattern, pattern->ignore_case ? " in any case" : "");
   }
+  if (const auto* filter = std::get_if<FilterMatch>(&operand)) {
+    return fmt::format("'{}'", filter->expression);
+  }
   const auto& bytes = std::get<BytesMatch>(operand);
   const bool all =
       std::ranges::all_of(bytes.mask, [](std::byte b) { return b == std::byte{0xff}; });

@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "rules/match_words.h"
+#include "rules/packet_filter.h"
 
 namespace fettle {
 namespace {
@@ -129,6 +130,14 @@ bool has_pattern(const uint32_t* words, uint32_t size, const Packet& packet,
                              [&](uint32_t number) { return scan->finds(number, packet); });
 }
 
+// Each program stands behind its size.
+bool passes_any(const uint32_t* words, uint32_t size, const Packet& packet) noexcept {
+  for (const uint32_t* const end = words + size; words < end; words += 1 + words[0]) {
+    if (passes_filter(words + 1, packet)) return true;
+  }
+  return false;
+}
+
 bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
            const Metadata& metadata, PatternScan* scan) noexcept {
   switch (key) {
@@ -175,6 +184,8 @@ bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
       return has_bytes(any, size, packet);
     case Key::kPayload:
       return has_pattern(any, size, packet, scan);
+    case Key::kFilter:
+      return passes_any(any, size, packet);
   }
   return false;
 }

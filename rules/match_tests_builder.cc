@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "rules/match_tests.h"
 #include "rules/match_words.h"
+#include "rules/packet_filter.h"
 
 namespace fettle {
 namespace {
@@ -33,6 +34,8 @@ int cost(Key key) {
       return 6;
     case Key::kBytes:
       return 100;
+    case Key::kFilter:
+      return 200;
     case Key::kPayload:
       return 1000;
     default:
@@ -164,6 +167,10 @@ void MatchTests::put(const Operand& operand) {
     }
   }
   if (const auto* bytes = std::get_if<BytesMatch>(&operand)) put_bytes(*bytes);
+  if (const auto* filter = std::get_if<FilterMatch>(&operand)) {
+    words_.push_back(static_cast<uint32_t>(filter->program.size() * kInstructionWords));
+    for (const uint64_t instruction : filter->program) append(words_, instruction);
+  }
 }
 
 void MatchTests::put_bytes(const BytesMatch& operand) {

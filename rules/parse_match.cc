@@ -180,6 +180,8 @@ std::optional<Operand> parse_operand(TomlReader& reader, Key key, const toml::no
       return parse_bytes(reader, name, node);
     case Key::kPayload:
       return parse_pattern(reader, name, node);
+    case Key::kFilter:
+      return parse_filter(reader, name, node);
   }
   return std::nullopt;
 }

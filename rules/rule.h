@@ -55,14 +55,18 @@ struct PatternMatch {  // a regular expression that occurs in the payload
   bool only_sifts = false;  // a scan may find too much: PCRE2 has the last word (replace)
   Location where;
 };
+struct FilterMatch {  // a pcap-filter expression; packet_filter.h
+  std::string expression;
+  std::vector<uint64_t> program;
+};
 using Operand = std::variant<Range, MaskedValue, Prefix, InterfacePattern, FragmentKind, IcmpMatch,
-                             BytesMatch, Family, PatternMatch>;
+                             BytesMatch, Family, PatternMatch, FilterMatch>;
 
 // Match keys in the order of the vocabulary. Operand types by key:
 //   family: Family. protocol, src-port, dst-port, port, hook, ttl, dscp, length: Range.
 //   src, dst: Prefix. in, out: InterfacePattern. mark, tcp-flags: MaskedValue.
 //   fragment: FragmentKind. icmp-type: IcmpMatch. bytes: BytesMatch.
-//   payload: PatternMatch.
+//   payload: PatternMatch. filter: FilterMatch.
 enum class Key : uint8_t {
 #define FETTLE_KEY(id, ...) id,
 #include "rules/vocabulary.def"

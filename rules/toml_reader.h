@@ -91,6 +91,8 @@ std::vector<TomlEntry> in_file_order(const toml::table& table);
 // The parser's parts, each in a file of its own.
 std::optional<Operand> parse_pattern(TomlReader& reader, std::string_view key,
                                      const toml::node& node);
+std::optional<Operand> parse_filter(TomlReader& reader, std::string_view key,
+                                    const toml::node& node);
 Match parse_match(TomlReader& reader, const toml::table& table);
 std::optional<Step> parse_translate(TomlReader& reader, const toml::table& table,
                                     const toml::node& node, Location where);
