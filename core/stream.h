@@ -110,6 +110,9 @@ struct StreamLimits {
   // Bytes that never came here and that the receiver acknowledges have passed elsewhere, unedited:
   // the stream goes on behind them. Else such an acknowledgement teaches nothing.
   bool trust_acknowledgements = false;
+  // A recording of the streams before any edit: its acknowledgements name original bytes, and
+  // leave naming edited ones, as who receives these would have sent them.
+  bool recorded = false;
 };
 
 struct StreamOutput {

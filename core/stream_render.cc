@@ -36,7 +36,8 @@ void StreamUpdate::shift_header(const Map& map) {
   }
   if (!segment_.has(kAck)) return;
   const Map back(other(), table_.edits_);
-  store_be32(&header_[8], back.to_original(segment_.ack));
+  const bool recorded = output_.limits.recorded;
+  store_be32(&header_[8], recorded ? back.to_edited(segment_.ack) : back.to_original(segment_.ack));
   if (segment_.sack_blocks > 0 && !back.identity()) shift_sack(back);
 }
 
@@ -46,8 +47,10 @@ void StreamUpdate::shift_sack(const Map& map) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < segment_.sack_blocks; ++i) {
     const std::byte* block = option + 2 + i * 8;
-    const uint32_t left = map.to_original_up(load_be32(block));
-    const uint32_t right = map.to_original(load_be32(block + 4));
+    const uint32_t from = load_be32(block), to = load_be32(block + 4);
+    const bool recorded = output_.limits.recorded;
+    const uint32_t left = recorded ? map.to_edited(from) : map.to_original_up(from);
+    const uint32_t right = recorded ? map.to_edited(to) : map.to_original(to);
     if (!before(left, right)) continue;
     store_be32(option + 2 + kept * 8, left);
     store_be32(option + 6 + kept * 8, right);

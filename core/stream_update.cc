@@ -26,7 +26,8 @@ StreamAction StreamUpdate::run(uint32_t now, StreamEditor& editor) {
 void StreamUpdate::take_acknowledgement() {
   Direction& stream = other();
   const Map map(stream, table_.edits_);
-  const uint32_t original = map.to_original(segment_.ack);
+  const bool recorded = output_.limits.recorded;
+  const uint32_t original = recorded ? segment_.ack : map.to_original(segment_.ack);
   if (!before(stream.acked, original)) return;
   if (before(stream.next, original)) {
     if (!output_.limits.trust_acknowledgements) return;
@@ -36,8 +37,8 @@ void StreamUpdate::take_acknowledgement() {
   stream.acked = original;
   changed_ = true;
   uint32_t done = 0;
-  while (done < map.size() && !before(segment_.ack, map[done].edited_end()) &&
-         !before(original, map[done].end())) {
+  while (done < map.size() && !before(original, map[done].end()) &&
+         (recorded || !before(segment_.ack, map[done].edited_end()))) {
     ++done;
   }
   if (done == 0) return;

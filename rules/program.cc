@@ -234,6 +234,10 @@ uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noe
   return rule;
 }
 
+bool Program::leaves_alone(uint32_t looked) const noexcept {
+  return looked == compiled_->classifier.size();
+}
+
 Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state,
                        uint32_t looked) const noexcept {
   return run_rules(*compiled_, packet, metadata, state, looked, Untraced());

@@ -95,6 +95,8 @@ class Program {
   // the processor for the memory that apply() will read, then apply() to each in turn, with what
   // look() has said. Neither packet nor metadata may change in between.
   uint32_t look(const Packet& packet, const Metadata& metadata) const noexcept;
+  // Whether look() has said that no rule matches.
+  bool leaves_alone(uint32_t looked) const noexcept;
   Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state,
                 uint32_t looked) const noexcept;
   // The same as apply(), each rule and step told as it goes. Not for the packet path.

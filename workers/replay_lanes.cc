@@ -8,6 +8,7 @@
 #include "core/flow_hash.h"
 #include "core/link_layer.h"
 #include "core/resize.h"
+#include "workers/replay_streams.h"
 
 namespace fettle {
 namespace {
@@ -66,12 +67,15 @@ ReplayLane::ReplayLane(const Program& program, const Metadata& metadata, size_t 
   state_ = {
       .counters = &counters_, .rules = rules_, .log = this, .impairments = {.clocks = clocks_}};
   if (program.needs().resizes) room_.resize(kLongestPacket);
+  if (program.needs().streams) streams_ = std::make_unique<ReplayStreams>(program);
 }
+ReplayLane::~ReplayLane() = default;
 
-// A packet in its capture has no room. Only those that a rule matches are worth a copy.
+// A packet in its capture has no room. Only those that a rule may match are worth a copy, and no
+// TCP segments: their streams are edited elsewhere.
 bool ReplayLane::give_room(const ReplayChunk::Item& item, const Record& record) {
-  return item.looked < program_.rule_names().size() && item.packet.size <= room_.size() &&
-         can_resize(record);
+  return !program_.leaves_alone(item.looked) && !item.packet.is(Protocol::kTcp) &&
+         item.packet.size <= room_.size() && can_resize(record);
 }
 
 // `before` is the packet as it was in the record's frame.
@@ -106,9 +110,14 @@ void ReplayLane::run(ReplayChunk& chunk) {
       record.raw = {};
       continue;
     }
-    if (roomy && outcome.changed) take_back(item.packet, before, &record);
+    if (outcome.stream) {
+      streams_->take(chunk, place, outcome, counters_);
+    } else if (roomy && outcome.changed) {
+      take_back(item.packet, before, &record);
+    }
     if (outcome.delay > 0) move_time(&record, outcome.delay);
   }
+  if (streams_) streams_->finish(chunk, counters_);
 }
 
 void ReplayLane::log(uint32_t rule, const Packet& packet, const Metadata&) noexcept {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,12 @@ struct ReplayChunk {
   void sort_log();
 };
 
+class ReplayStreams;
+
 class ReplayLane final : LogSink {
  public:
   ReplayLane(const Program& program, const Metadata& metadata, size_t index);
+  ~ReplayLane();
   ReplayLane(const ReplayLane&) = delete;
   ReplayLane& operator=(const ReplayLane&) = delete;
 
@@ -75,6 +79,7 @@ class ReplayLane final : LogSink {
   std::vector<RuleCounters> rules_;
   std::vector<std::atomic<uint64_t>> clocks_;
   std::vector<std::byte> room_;  // where a packet may become longer; none: no rule makes one
+  std::unique_ptr<ReplayStreams> streams_;  // none: no rule edits any
   alignas(64) ProgramCounters counters_;
 };
 

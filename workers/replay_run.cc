@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -130,9 +131,11 @@ class Replay {
 
   void run_alone() {
     ReplayChunk chunk;
+    // Segments of a stream wait for each other as long as a chunk is in hand.
+    const size_t part = input_.program.needs().streams ? SIZE_MAX : kPart;
     while (read(chunk)) {
       chunk.begin(1);
-      while (chunk.deal_part(input_.program, input_.metadata, kPart)) lanes_[0]->run(chunk);
+      while (chunk.deal_part(input_.program, input_.metadata, part)) lanes_[0]->run(chunk);
       finish(chunk);
     }
   }
