@@ -95,7 +95,10 @@ class Compiler {
     }
     steps->stream = uint64_t{1} << out_->stream_rules.size();
     out_->stream_rules.push_back(static_cast<uint32_t>(out_->rules.size()));
-    out_->needs.streams = true;
+    Needs& needs = out_->needs;
+    needs.streams = needs.holds = needs.resizes = true;
+    // A segment that passed as it came would bear sequence numbers that its receiver has not.
+    needs.drops_orphans = true;
   }
 
   void add_rule(const Rule& rule) {

@@ -33,10 +33,14 @@ struct LoopCounters {
   uint64_t stale_verdicts = 0;    // the packet was gone (ENOENT): flushed by the kernel
   uint64_t refused_verdicts = 0;  // any other errno
   uint64_t malformed_messages = 0;
-  uint64_t failed_sends = 0;  // replies that the kernel did not take
-  uint64_t overloads = 0;     // times that the queue was made shorter
-  uint64_t held = 0;          // packets that waited for their verdict
-  uint64_t not_held = 0;      // that were to, and found no room
+  uint64_t failed_sends = 0;    // replies that the kernel did not take
+  uint64_t overloads = 0;       // times that the queue was made shorter
+  uint64_t held = 0;            // packets that waited for their verdict
+  uint64_t not_held = 0;        // that were to, and found no room
+  uint64_t stream_edited = 0;   // TCP segments that left as others
+  uint64_t stream_split = 0;    // of these, with a part for the sender to repeat
+  uint64_t stream_held = 0;     // that waited for those before or behind them
+  uint64_t stream_dropped = 0;  // for the sender to repeat
 };
 
 inline constexpr uint32_t kMostThreads = 16;  // of one worker
@@ -73,6 +77,7 @@ struct Heritage {
   const Program* program = nullptr;
   WorkerPage* page = nullptr;
   std::span<RuleCounters> rules;  // those of all rules, once for each thread
+  std::span<std::byte> streams;   // the queue's StreamTable; none where no rule edits streams
   WorkerOptions options;
   std::vector<std::vector<std::byte>> early;  // datagrams that came while the queue was bound
 };

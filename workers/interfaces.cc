@@ -1,18 +1,41 @@
 #include "workers/interfaces.h"
 
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 namespace fettle {
 
-const InterfaceName& Interfaces::name(uint32_t index) noexcept {
-  static constexpr InterfaceName kNobody{};
-  if (index == 0) return kNobody;
+Interfaces::~Interfaces() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Interfaces::Entry& Interfaces::entry(uint32_t index) noexcept {
   Entry& entry = entries_[index % kEntries];
   if (entry.index != index) {
-    entry = {.index = index, .name = {}};
+    entry = {.index = index, .name = {}, .mtu = 0};
     if_indextoname(index, entry.name.data());
   }
-  return entry.name;
+  return entry;
+}
+
+const InterfaceName& Interfaces::name(uint32_t index) noexcept {
+  static constexpr InterfaceName kNobody{};
+  return index == 0 ? kNobody : entry(index).name;
+}
+
+uint32_t Interfaces::mtu(uint32_t index) noexcept {
+  if (index == 0) return 0;
+  Entry& mine = entry(index);
+  if (mine.mtu > 0) return mine.mtu;
+  if (fd_ < 0) fd_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::ranges::copy(mine.name, request.ifr_name);
+  if (ioctl(fd_, SIOCGIFMTU, &request) == 0) mine.mtu = static_cast<uint32_t>(request.ifr_mtu);
+  return mine.mtu;
 }
 
 void Interfaces::expire() noexcept {

@@ -1,4 +1,4 @@
-// Names of network interfaces by index, remembered, since asking costs three system calls.
+// Names and MTUs of network interfaces by index, remembered, since asking costs system calls.
 #pragma once
 
 #include <array>
@@ -11,8 +11,15 @@ namespace fettle {
 
 class Interfaces {
  public:
+  Interfaces() = default;
+  ~Interfaces();
+  Interfaces(const Interfaces&) = delete;
+  Interfaces& operator=(const Interfaces&) = delete;
+
   // Empty for index 0 and for one that is not there. Asks the kernel the first time only.
   const InterfaceName& name(uint32_t index) noexcept;
+  // Bytes of an IP packet; 0 for an index of 0 and for one that is not there.
+  uint32_t mtu(uint32_t index) noexcept;
   // Names change; what is older than a second is asked for again.
   void expire() noexcept;
 
@@ -20,9 +27,13 @@ class Interfaces {
   struct Entry {
     uint32_t index = 0;
     InterfaceName name{};
+    uint32_t mtu = 0;  // 0: not asked for yet
   };
+  Entry& entry(uint32_t index) noexcept;
+
   static constexpr size_t kEntries = 256;  // a power of two
   std::array<Entry, kEntries> entries_{};
+  int fd_ = -1;  // that ioctl wants, once one was asked for
   std::chrono::steady_clock::time_point since_{};
 };
 

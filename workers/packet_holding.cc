@@ -64,8 +64,12 @@ void PacketLoop::hold_or_answer(std::span<InHand* const> hands) {
   // Not the time that the steps were told: verdicts are given in the order of ids, and times that
   // follow that order let packets of equal delay keep it.
   const uint64_t now = steady_now();
-  for (const InHand* hand : hands) {
-    if (!hold(*hand, now)) answer(*hand);
+  for (InHand* hand : hands) {
+    if (hand->outcome.stream) {
+      take_segment(*hand, now);
+    } else if (!hold(*hand, now)) {
+      answer(*hand);
+    }
   }
 }
 
@@ -86,7 +90,12 @@ bool PacketLoop::hold(const InHand& hand, uint64_t now) {
 bool PacketLoop::release(uint64_t until) {
   HeldPacket* held = held_->due(until);
   if (!held) return false;
+  const uint64_t now = steady_now();
   for (; held; held = held_->due(until)) {
+    if (held->tag != HeldPackets::kNoTag) {
+      end_wait(*held, now);
+      continue;
+    }
     held_->take(*held);
     answer(held->hand);
   }

@@ -73,6 +73,7 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
       replies_(heritage.options.settings.queue, heritage.options.batch),
       held_(std::move(held)),
       clocks_(heritage.program->needs().clocks) {
+  if (program_->needs().streams) streams_.emplace(*program_, settings_.fail_open);
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
   make_states(heritage);
 }
@@ -311,7 +312,7 @@ void PacketLoop::flush_logs() {
 
 void PacketLoop::tick() {
   if (!running_) flush_logs();
-  if (names_) interfaces_.expire();
+  if (names_ || streams_) interfaces_.expire();
 }
 
 }  // namespace fettle

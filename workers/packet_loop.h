@@ -27,6 +27,7 @@
 #include "workers/lanes.h"
 #include "workers/packet_log.h"
 #include "workers/queue_limit.h"
+#include "workers/stream_stage.h"
 
 namespace fettle {
 
@@ -42,6 +43,9 @@ class PacketLoop {
     kIdle,     // nothing was waiting, the wait timed out or a signal came
     kBroken,   // the socket fails, or takes no reply: errno in broken_errno()
   };
+  // Where rules edit TCP streams: takes over their table, once its former writer is gone. False:
+  // the memory holds none.
+  bool begin(std::span<std::byte> streams);
   // One batch. wait: blocks until there is something (SO_RCVTIMEO bounds it).
   Turn turn(bool wait);
   // A datagram that was received elsewhere, of at most Inbox::kLongest bytes; answered at once.
@@ -81,6 +85,10 @@ class PacketLoop {
   void hold_or_answer(std::span<InHand* const> hands);
   bool hold(const InHand& hand, uint64_t now);
   bool release(uint64_t until);
+  void take_segment(InHand& hand, uint64_t now);
+  void let_go(InHand& hand, uint64_t now);
+  void offer_again(uint64_t tag, uint64_t now);
+  void end_wait(HeldPacket& held, uint64_t now);
   void reply();
   void steer(size_t received);
   uint64_t waiting() const;
@@ -106,7 +114,8 @@ class PacketLoop {
   Inbox* filling_;
   Inbox* running_ = nullptr;  // the one whose packets the lanes have
   VerdictBatch replies_;
-  std::optional<HeldPackets> held_;  // where the program holds packets
+  std::optional<HeldPackets> held_;     // where the program holds packets
+  std::optional<StreamStage> streams_;  // where it edits TCP streams (packet_streams.cc)
   Interfaces interfaces_;
   std::vector<PacketLog> logs_;  // one a thread, as the states
   std::vector<ProgramState> states_;

@@ -119,6 +119,12 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->option_text("16-65536 (512)")
       ->check(CLI::Range(16u, kLongestQueue))
       ->capture_default_str();
+  command
+      ->add_option("--streams", flags->options.streams,
+                   "TCP connections of a queue that rules may edit at a time; each takes 175 bytes")
+      ->option_text("8-16777216 (65536)")
+      ->check(CLI::Range(8u, 1u << 24))
+      ->capture_default_str();
   command->add_flag("--busy-poll", flags->options.busy_poll,
                     "Never sleep: a shorter delay, for a whole CPU a worker");
   auto* open = command

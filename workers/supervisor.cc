@@ -119,6 +119,7 @@ Result<void> Supervisor::open_queue(uint16_t number) {
               .socket = {},
               .cpus = {},
               .page = {},
+              .streams = {},
               .worker = {},
               .successor = {}};
   for (size_t i = 0; i < options_.threads; ++i) {

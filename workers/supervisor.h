@@ -39,6 +39,7 @@ struct RunOptions {
   size_t receive_buffer = 64 << 20;  // as read back
   uint32_t queue_length = 4096;
   uint32_t overload_length = 512;
+  uint32_t streams = 1 << 16;  // TCP connections of a queue that rules may edit at a time
   bool fail_open = true;
   bool gso = true;
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
@@ -69,7 +70,8 @@ class Supervisor {
     QueueSettings settings;  // in force
     QueueSocket socket;
     std::vector<int> cpus;
-    SharedMemory page;  // WorkerPage
+    SharedMemory page;     // WorkerPage
+    SharedMemory streams;  // StreamTable, from the first program on that edits any
     Child worker;
     Child successor;  // standing by, during a reload
     Clock::time_point began{};
@@ -91,6 +93,7 @@ class Supervisor {
   QueueSettings settings_for(uint16_t queue, const Program& program) const;
   void warn_of_short_copies(const Program& program) const;
 
+  Result<void> make_streams(Queue& queue, const Program& program) const;
   Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
                             SharedMemory counters = {});
   [[noreturn]] void become_worker(Queue& queue, const Program& program,

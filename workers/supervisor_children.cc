@@ -1,6 +1,7 @@
 // The supervisor's children: how they are made, and what happens when they end.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "workers/stream_stage.h"
 #include "workers/supervisor.h"
 #include "workers/worker.h"
 
@@ -36,6 +38,21 @@ bool done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kWork
 
 }  // namespace
 
+// A table that is there stays: connections that were edited go on so.
+Result<void> Supervisor::make_streams(Queue& queue, const Program& program) const {
+  if (!program.needs().streams || queue.streams.data()) return {};
+  const StreamTable::Size size = stream_table_size(options_.streams);
+  auto made = SharedMemory::create(StreamTable::bytes(size));
+  if (!made) return std::unexpected(made.error());
+  SipKey key{};
+  if (getrandom(&key, sizeof key, 0) != sizeof key) {
+    return fail(ErrorCode::kOs, fmt::format("cannot get a random key: {}", std::strerror(errno)));
+  }
+  queue.streams = std::move(*made);
+  StreamTable::format({queue.streams.data(), queue.streams.size()}, size, key);
+  return {};
+}
+
 Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& program,
                                                   const QueueSettings& settings,
                                                   SharedMemory counters) {
@@ -48,6 +65,7 @@ Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& p
     if (!made) return std::unexpected(made.error());
     child.rules = std::move(*made);
   }
+  if (auto made = make_streams(queue, program); !made) return std::unexpected(made.error());
   int start[2];
   if (pipe2(start, O_CLOEXEC) != 0) {
     return fail(ErrorCode::kOs, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
@@ -81,6 +99,7 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.program = &program;
   heritage.page = &queue.shared();
   heritage.rules = {child.rules.as<RuleCounters>(), options_.threads * program.rule_names().size()};
+  heritage.streams = {queue.streams.data(), queue.streams.size()};
   heritage.options = {.cpus = queue.cpus,
                       .batch = options_.batch,
                       .busy_poll = options_.busy_poll,

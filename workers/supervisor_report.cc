@@ -79,6 +79,19 @@ void Supervisor::release_rest(Queue& queue) {
   }
 }
 
+namespace {
+
+void print_streams(LoopCounters& loop) {
+  const uint64_t edited = counted(loop.stream_edited);
+  const uint64_t waited = counted(loop.stream_held);
+  const uint64_t dropped = counted(loop.stream_dropped);
+  if (edited + waited + dropped == 0) return;
+  fmt::print("      TCP segments edited {} (split {}), waited {}, left to be repeated {}\n", edited,
+             counted(loop.stream_split), waited, dropped);
+}
+
+}  // namespace
+
 void Supervisor::print_summary() const {
   fmt::print("\n{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n", "queue", "packets",
              "changed", "accepted", "dropped", "malformed", "queue-full", "socket-full",
@@ -102,6 +115,7 @@ void Supervisor::print_summary() const {
     if (held + not_held > 0) {
       fmt::print("      delayed {}, at once for want of room {}\n", held, not_held);
     }
+    print_streams(page.loop);
   }
   const std::vector<std::string>& names = program_->rule_names();
   if (!names.empty()) fmt::print("\n{:>12} {:>12}  rule (since it was loaded)\n", "hits", "misses");

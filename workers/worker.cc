@@ -208,6 +208,13 @@ int run_worker(Heritage heritage) {
   }
   const char how = await_start(heritage.start_fd);
   if (how == 0) return EX_UNAVAILABLE;
+  if (!(*loop)->begin(heritage.streams)) {
+    spdlog::error(
+        "queue {}: the table of TCP streams is damaged; connections that were edited are "
+        "lost at the next reload or restart",
+        options.settings.queue);
+    return EX_SOFTWARE;
+  }
   Worker worker(heritage, **loop);
   if (how == 'r') worker.release_orphans();
   const uint64_t one = 1;

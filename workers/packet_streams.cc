@@ -1,0 +1,84 @@
+// The packet loop's part for rule sets that edit TCP streams.
+#include "core/counters.h"
+#include "workers/packet_holding.h"
+#include "workers/packet_loop.h"
+
+namespace fettle {
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000;
+// What an edit may add to a segment that waits.
+constexpr size_t kSlack = 512;
+
+uint32_t milliseconds(uint64_t now) { return static_cast<uint32_t>(now / kMillisecond); }
+
+}  // namespace
+
+bool PacketLoop::begin(std::span<std::byte> streams) {
+  return !streams_ || streams_->attach(streams);
+}
+
+// A segment, as it comes.
+void PacketLoop::take_segment(InHand& hand, uint64_t now) {
+  if (streams_->offer(hand, interfaces_, milliseconds(now), false) == StreamStage::Fate::kGoes) {
+    const uint64_t tag = streams_->tag();
+    const uint64_t back = streams_->tag_back();
+    const bool advanced = streams_->advanced(), advanced_back = streams_->advanced_back();
+    let_go(hand, now);
+    if (advanced) offer_again(tag, now);
+    if (advanced_back) offer_again(back, now);
+    return;
+  }
+  const bool advanced = streams_->advanced();
+  const uint64_t tag = streams_->tag();
+  const uint64_t deadline = now + streams_->wait() * kMillisecond;
+  if (held_->hold(hand, hand.queued.payload.size() + kSlack, deadline, tag)) {
+    bump(counters_->stream_held);
+    replies_.keep_apart(true);
+  } else {
+    bump(counters_->not_held);
+    hand.outcome.verdict = Verdict::kDrop;  // the sender repeats it
+    let_go(hand, now);
+  }
+  if (advanced) offer_again(tag, now);
+}
+
+void PacketLoop::let_go(InHand& hand, uint64_t now) {
+  if (hand.outcome.verdict == Verdict::kDrop) {
+    bump(counters_->stream_dropped);
+  } else if (streams_->replaced()) {
+    bump(counters_->stream_edited);
+    if (streams_->split()) bump(counters_->stream_split);
+  }
+  if (!hold(hand, now)) answer(hand);
+}
+
+// Those of a direction, in the order in which they came; one that goes may bring others on.
+void PacketLoop::offer_again(uint64_t tag, uint64_t now) {
+  HeldPacket* held = held_->first(tag);
+  while (held != nullptr) {
+    HeldPacket* const next = held_->next(*held);
+    if (streams_->offer(held->hand, interfaces_, milliseconds(now), false) ==
+        StreamStage::Fate::kWaits) {
+      held_->postpone(*held, now + streams_->wait() * kMillisecond);
+      held = next;
+      continue;
+    }
+    const bool advanced = streams_->advanced();
+    held_->take(*held);
+    let_go(held->hand, now);
+    held = advanced ? held_->first(tag) : next;
+  }
+}
+
+// Its time is over.
+void PacketLoop::end_wait(HeldPacket& held, uint64_t now) {
+  const uint64_t tag = held.tag;
+  streams_->offer(held.hand, interfaces_, milliseconds(now), true);
+  const bool advanced = streams_->advanced();
+  held_->take(held);
+  let_go(held.hand, now);
+  if (advanced) offer_again(tag, now);
+}
+
+}  // namespace fettle

@@ -1,0 +1,87 @@
+#include "workers/stream_stage.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/offload.h"
+#include "core/resize.h"
+
+namespace fettle {
+namespace {
+
+// Without an outgoing interface the packet is for this machine, or its route is not yet known.
+constexpr uint32_t kLeastMtu = 1500;
+// A segment beyond a hole: the sender fills it within a round trip or two, or repeats the segment.
+constexpr uint32_t kEarlyWait = 200;
+
+}  // namespace
+
+StreamTable::Size stream_table_size(uint32_t connections) {
+  return {.connections = connections,
+          .edits = std::max(connections / 4, 1024u),
+          .chunks = std::max(connections / 2, 4096u),
+          .handshakes = connections};
+}
+
+StreamStage::StreamStage(const Program& program, bool fail_open)
+    : program_(program), area_(kLongestPacket + stream::kMaxTail) {
+  // What a full queue lets pass unedited is acknowledged all the same.
+  output_.limits.trust_acknowledgements = fail_open;
+}
+
+uint32_t StreamStage::wait() const {
+  return output_.reason == StreamReason::kEarly ? kEarlyWait : output_.wait;
+}
+
+void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
+  const QueuedPacket& queued = hand.queued;
+  const uint32_t known = interfaces.mtu(queued.out_index);
+  const uint32_t mtu = known > 0 ? known : std::max(kLeastMtu, interfaces.mtu(queued.in_index));
+  const bool gso = (queued.skb_info & kSkbGso) != 0;
+  const bool local = queued.hook == Hook::kInput;
+  output_.limits.packet = gso || local ? static_cast<uint32_t>(kMaxReturnedPayload) : mtu;
+  // The kernel does not say it; a sender's segments are what the way takes.
+  output_.limits.gso_size = gso ? mtu - std::min(mtu, hand.packet.payload) : 0;
+}
+
+StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint32_t now,
+                                     bool last) noexcept {
+  set_limits(hand, interfaces);
+  output_.area = area_;
+  const uint32_t tail_wait = output_.limits.tail_wait;
+  if (last) output_.limits.tail_wait = 0;
+  const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
+  output_.limits.tail_wait = tail_wait;
+  Outcome& outcome = hand.outcome;
+  switch (action) {
+    case StreamAction::kHold:
+      if (!last) return Fate::kWaits;
+      outcome.verdict = Verdict::kDrop;
+      break;
+    case StreamAction::kPass:
+    case StreamAction::kUntracked:
+      outcome.changed = hand.packet.changed;
+      break;
+    case StreamAction::kReplace:
+      if (!put_back(hand)) outcome.verdict = Verdict::kDrop;
+      break;
+    case StreamAction::kDrop:
+    case StreamAction::kCannot:
+      outcome.verdict = Verdict::kDrop;
+      break;
+  }
+  return Fate::kGoes;
+}
+
+// The first piece where the packet lay; the sender repeats what is in the others.
+bool StreamStage::put_back(InHand& hand) noexcept {
+  const std::span<const std::byte> piece = output_.pieces[0];
+  Packet& packet = hand.packet;
+  if (piece.size() > std::max(packet.capacity, packet.size)) return false;
+  std::memcpy(packet.data, piece.data(), piece.size());
+  packet.size = packet.length = static_cast<uint32_t>(piece.size());
+  packet.resized = packet.changed = hand.outcome.changed = true;
+  return true;
+}
+
+}  // namespace fettle
