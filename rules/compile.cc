@@ -259,6 +259,16 @@ class Compiler {
     const double of_2_32 = std::round(percent / 100 * 0x1p32);
     return static_cast<uint32_t>(std::clamp(of_2_32 - 1, 0.0, 0x1p32 - 1));
   }
+  void add_step(const CaptureStep& step) {
+    std::vector<std::string>& files = out_->needs.captures;
+    const auto known = std::ranges::find(files, step.file);
+    CompiledStep out;
+    out.kind = StepKind::kCapture;
+    out.first = static_cast<uint32_t>(known - files.begin());
+    if (known == files.end()) files.push_back(step.file);
+    out_->steps.push_back(out);
+    out_->needs.whole = true;
+  }
   void add_step(const LogStep&) {
     CompiledStep out;
     out.kind = StepKind::kLog;
@@ -336,7 +346,8 @@ class Compiler {
     for (const Step& step : rule.steps) {
       const bool verdict = std::holds_alternative<VerdictStep>(step.what);
       const bool mark = std::holds_alternative<MarkStep>(step.what);
-      const bool log = std::holds_alternative<LogStep>(step.what);
+      const bool log = std::holds_alternative<LogStep>(step.what) ||
+                       std::holds_alternative<CaptureStep>(step.what);
       const bool rate = std::holds_alternative<RateStep>(step.what);
       const bool blind = std::holds_alternative<DelayStep>(step.what) ||
                          std::holds_alternative<ReorderStep>(step.what) ||

@@ -173,6 +173,7 @@ std::string text_of(const DeleteStep& step) {
                      place(Origin::kPayload, step.at));
 }
 std::string text_of(const LogStep&) { return "log"; }
+std::string text_of(const CaptureStep& step) { return fmt::format("capture to {}", step.file); }
 std::string text_of(const DelayStep& step) {
   return step.jitter == 0 ? fmt::format("delay {}", time_text(step.delay))
                           : fmt::format("delay {}, {} more or less", time_text(step.delay),

@@ -171,6 +171,17 @@ StepResult parse_delete(TomlReader& reader, const toml::table& table, const toml
   return Step{DeleteStep{.at = *at, .count = static_cast<uint32_t>(*count)}, where};
 }
 
+StepResult parse_capture(TomlReader& reader, const toml::node& node, Location where) {
+  constexpr std::string_view kExpected = "the name of a file, in quotes";
+  const auto name = reader.string("capture", node, kExpected);
+  if (!name) return std::nullopt;
+  if (name->empty() || name->ends_with('/') || name->find('\0') != std::string::npos) {
+    reader.refuse_value("capture", node, kExpected);
+    return std::nullopt;
+  }
+  return Step{CaptureStep{reader.beside(*name)}, where};
+}
+
 StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table& table,
                      const toml::node& node, Location where) {
   switch (info.kind) {
@@ -207,6 +218,8 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
     case StepKind::kRate:
     case StepKind::kCorrupt:
       return parse_impairment(reader, info.kind, table, node, where);
+    case StepKind::kCapture:
+      return parse_capture(reader, node, where);
     default:
       break;
   }

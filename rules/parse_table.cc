@@ -118,9 +118,7 @@ void parse_lines(TomlReader& reader, std::string_view text, uint32_t file, Table
 void parse_table_file(TomlReader& reader, const toml::node& node, Table* table) {
   const auto name = reader.string("file", node, "the name of a file, in quotes");
   if (!name) return;
-  const std::filesystem::path beside =
-      std::filesystem::path(reader.parsed().sources.names[0]).parent_path();
-  const std::string path = (beside / *name).string();
+  const std::string path = reader.beside(*name);
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -80,6 +80,10 @@ class Run {
           metadata_.mark = (metadata_.mark & ~step.mask) | step.number;
           trace_.step(packet_, metadata_, false);
           continue;
+        case StepKind::kCapture:
+          if (state_.captures) state_.captures->capture(step.first, packet_);
+          trace_.step(packet_, metadata_, false);
+          continue;
         case StepKind::kDelay:
         case StepKind::kLose:
         case StepKind::kReorder:

@@ -31,6 +31,7 @@ struct Needs {
   bool holds = false;            // packets may be told to wait for their verdicts
   bool drops_orphans = false;    // what a dead worker leaves must not pass unseen
   uint32_t clocks = 0;           // of ProgramState::impairments
+  std::vector<std::string> captures;  // files of capture steps
 };
 
 // One block of counters per rule, one for the set; single writer, other processes may read.
@@ -58,12 +59,22 @@ class LogSink {
   ~LogSink() = default;
 };
 
+// Where capture steps go; `file` is a place in Needs::captures. As above.
+class CaptureSink {
+ public:
+  virtual void capture(uint32_t file, const Packet& packet) noexcept = 0;
+
+ protected:
+  ~CaptureSink() = default;
+};
+
 // What one caller of apply() owns. rules.size() == Program::rules().size().
 struct ProgramState {
   ProgramCounters* counters = nullptr;
   std::span<RuleCounters> rules;
   LogSink* log = nullptr;  // may be null
   ImpairmentState impairments{};
+  CaptureSink* captures = nullptr;  // may be null
 };
 
 // Too big for registers: packed into one, its members would be stored one by one and at once loaded

@@ -168,11 +168,14 @@ struct RateStep {
 struct CorruptStep {
   double percent = 0;
 };
+struct CaptureStep {
+  std::string file;  // as named to open(2)
+};
 
 struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
                InsertStep, DeleteStep, ReplaceStep, DelayStep, LoseStep, ReorderStep, RateStep,
-               CorruptStep>
+               CorruptStep, CaptureStep>
       what;
   Location where;
 };

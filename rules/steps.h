@@ -34,7 +34,8 @@ struct CompiledStep {
                         // the set's; kTranslate anywhere in binary: of StepData::beginnings
   uint32_t mask = 0;    // kMark
   uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite and kInsert
-                        // bytes, kReplace a replacement, kDelay and the like an impairment
+                        // bytes, kReplace a replacement, kDelay and the like an impairment,
+                        // kCapture a file
   uint32_t count = 0;   // kWrite, kInsert, kDelete
 };
 

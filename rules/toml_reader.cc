@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -265,6 +266,11 @@ std::optional<uint32_t> TomlReader::offset(const toml::table& table, std::string
   const auto at = integer("at", *node, 0, 65535);
   if (!at) return std::nullopt;
   return static_cast<uint32_t>(*at);
+}
+
+std::string TomlReader::beside(const std::string& name) const {
+  const std::filesystem::path rule_file(parsed_.sources.names[0]);
+  return (rule_file.parent_path() / name).string();
 }
 
 std::optional<Verdict> TomlReader::accept_or_drop(std::string_view key, const toml::node& node) {

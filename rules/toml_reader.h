@@ -70,6 +70,9 @@ class TomlReader {
   std::optional<uint32_t> offset(const toml::table& table, std::string_view of);  // "at"
   std::optional<Verdict> accept_or_drop(std::string_view key, const toml::node& node);
 
+  // The name of a file, which counts from the rule file's folder.
+  std::string beside(const std::string& name) const;
+
   Parsed& parsed() { return parsed_; }
 
  private:

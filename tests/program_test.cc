@@ -32,7 +32,7 @@ class Bench {
     rules.resize(program->rule_names().size());
   }
   Outcome run(ByteVector& bytes, Metadata& metadata, ChecksumPlan plan = ChecksumPlan::kCapture) {
-    ProgramState state{.counters = &counters, .rules = rules, .log = nullptr};
+    ProgramState state{.counters = &counters, .rules = rules, .log = nullptr, .captures = captures};
     packet = parse({bytes.data(), bytes.size()});
     packet.plan = plan;
     metadata.family = packet.family;
@@ -45,6 +45,7 @@ class Bench {
   std::optional<Program> program;
   ProgramCounters counters;
   std::vector<RuleCounters> rules;
+  CaptureSink* captures = nullptr;
   Packet packet;
 };
 
@@ -61,6 +62,29 @@ constexpr const char* kKeepAlive = R"(
 match = { protocol = "udp", dst-port = 1331 }
 steps = [{ translate = "print-servers", at = 4 }]
 )";
+
+TEST(ProgramTest, CapturesThePacketAsItIsAtTheStep) {
+  struct Sink final : CaptureSink {
+    void capture(uint32_t file, const Packet& packet) noexcept override {
+      seen.push_back(fmt::format("{} {}", file, packet.ttl()));
+    }
+    std::vector<std::string> seen;
+  } sink;
+  Bench bench(R"(
+[[rule]]
+match = {}
+steps = [{ capture = "a" }, { set = { ttl = 9 } }, { capture = "b" }, { set = { ttl = 8 } },
+         { capture = "a" }]
+)");
+  EXPECT_EQ(bench.program->needs().captures, (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(bench.program->needs().whole);
+  bench.captures = &sink;
+  ByteVector bytes = udp().build().bytes;
+  bench.run(bytes);
+  EXPECT_EQ(sink.seen, (std::vector<std::string>{"0 64", "1 9", "0 8"}));
+  bench.captures = nullptr;
+  bench.run(bytes);
+}
 
 TEST(ProgramTest, TranslatesInThePayloadWithTheChecksumRight) {
   Bench bench(kKeepAlive);
