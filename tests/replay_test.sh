@@ -44,6 +44,35 @@ expect "onto its own end" 64 'own.pcap and standard output are the same file' \
 same "a refused replay leaves the input alone" "$capture" own.pcap
 mkdir apart && cp "$capture" apart/other.pcap
 expect "a copy is another file" 0 'packets +3' "$fettle" replay --rules "$rules" "$capture" apart/other.pcap
+cat >captures.toml <<'RULES'
+[[rule]]
+match = { protocol = "udp" }
+steps = [{ capture = "apart/before.pcap" }, { set = { ttl = 9 } }, { capture = "apart/behind.pcap" }]
+[[rule]]
+match = { ttl = 9 }
+steps = ["drop"]
+RULES
+for threads in 1 4; do
+  rm -f apart/*.pcap
+  expect "capture steps" 0 'packets +3' "$fettle" replay --threads $threads --rules captures.toml "$capture" out.pcap
+  # An Ethernet header each is what raw packets lack.
+  [ "$(stat -c %s apart/behind.pcap)" = "$(($(stat -c %s "$capture") - 3 * 14))" ] || fail "capture steps: size"
+  cp apart/before.pcap before-$threads.pcap && cp apart/behind.pcap behind-$threads.pcap
+done
+same "capture steps on several threads" before-1.pcap before-4.pcap
+same "capture steps on several threads" behind-1.pcap behind-4.pcap
+printf '[[rule]]\nmatch = {}\nsteps = [{ set = { ttl = 9 } }]\n' >ttl.toml
+"$fettle" replay --quiet --rules ttl.toml before-1.pcap out.pcap
+same "what the step between them makes" behind-1.pcap out.pcap
+expect "again" 0 'packets +3' "$fettle" replay --rules captures.toml "$capture" out.pcap
+expect "again: appended" 0 'packets +6' "$fettle" replay --rules ttl.toml apart/behind.pcap out.pcap
+expect "a capture of what is read" 64 'apart/before.pcap is read or written here as apart/before.pcap' \
+  "$fettle" replay --rules captures.toml apart/before.pcap out.pcap
+printf 'text' >apart/before.pcap
+expect "a capture onto something else" 73 'capture: apart/before.pcap begins with 74657874, expected' \
+  "$fettle" replay --rules captures.toml "$capture" out.pcap
+[ "$(cat apart/before.pcap)" = text ] || fail "a capture onto something else: was written to"
+
 expect "no capture" 65 'is no capture: it begins with' "$fettle" replay --rules "$rules" "$rules" o
 expect "no input" 66 'cannot open missing.pcap: No such file' "$fettle" replay --rules "$rules" missing.pcap o
 expect "no rules" 66 'cannot read the rule file missing.toml' "$fettle" replay --rules missing.toml "$capture" o

@@ -41,6 +41,9 @@ struct LoopCounters {
   uint64_t stream_split = 0;    // of these, with a part for the sender to repeat
   uint64_t stream_held = 0;     // that waited for those before or behind them
   uint64_t stream_dropped = 0;  // for the sender to repeat
+  // Written by all threads, by atomic additions.
+  uint64_t captured = 0;
+  uint64_t not_captured = 0;  // the buffer was full, or the file took no more
 };
 
 inline constexpr uint32_t kMostThreads = 16;  // of one worker
@@ -76,6 +79,7 @@ struct Heritage {
                            // died: release what it left), says when to begin
   const Program* program = nullptr;
   WorkerPage* page = nullptr;
+  std::vector<int> captures;      // descriptors, in the order of Needs::captures
   std::span<RuleCounters> rules;  // those of all rules, once for each thread
   std::span<std::byte> streams;   // the queue's StreamTable; none where no rule edits streams
   WorkerOptions options;

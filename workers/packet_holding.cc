@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 
 #include "core/counters.h"
+#include "workers/clock.h"
 #include "workers/packet_loop.h"
 
 namespace fettle {
@@ -26,11 +26,6 @@ HeldPackets::Size room_for_held(const Heritage& heritage) {
   return {.packets = packets,
           .small = changes ? std::min(packets, kMostSmall) : 0,
           .large = changes ? std::min(packets, kMostLarge) : 0};
-}
-
-uint64_t steady_now() noexcept {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
 uint64_t random_seed() noexcept {

@@ -11,9 +11,6 @@ namespace fettle {
 // For as many packets as the kernel queues, and the bytes of those that may leave changed.
 HeldPackets::Size room_for_held(const Heritage& heritage);
 
-// Nanoseconds of the steady clock.
-uint64_t steady_now() noexcept;
-
 // From the kernel; another one each time.
 uint64_t random_seed() noexcept;
 

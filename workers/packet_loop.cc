@@ -9,6 +9,7 @@
 
 #include "core/counters.h"
 #include "core/nfqueue.h"
+#include "workers/clock.h"
 #include "workers/packet_holding.h"
 
 namespace fettle {
@@ -82,12 +83,15 @@ void PacketLoop::make_states(const Heritage& heritage) {
   const size_t threads = heritage.options.cpus.size();
   const size_t rules = program_->rule_names().size();
   logs_.reserve(threads);
+  captures_.reserve(threads);
   for (size_t i = 0; i < threads; ++i) {
     logs_.emplace_back(program_->rule_names(), settings_.queue);
+    if (!heritage.captures.empty()) captures_.emplace_back(heritage.captures, counters_);
     states_.push_back({.counters = &heritage.page->program[i],
                        .rules = heritage.rules.subspan(i * rules, rules),
                        .log = &logs_[i],
-                       .impairments = {.random = random_seed(), .clocks = clocks_}});
+                       .impairments = {.random = random_seed(), .clocks = clocks_},
+                       .captures = captures_.empty() ? nullptr : &captures_.back()});
   }
   if (threads > 1) {
     lanes_ =
@@ -118,6 +122,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   bool ran = running_ != nullptr;
   finish_lanes();
   if (held_) ran |= release(steady_now());
+  if (!ran) flush_captures();
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
   if (broken_errno_ != 0) return Turn::kBroken;
   return ran ? Turn::kPackets : Turn::kIdle;
@@ -183,6 +188,8 @@ void PacketLoop::settle_here() {
 void PacketLoop::finish() {
   finish_lanes();
   if (held_) release(HeldPackets::kNever);
+  flush_logs();
+  flush_captures();
 }
 
 void PacketLoop::finish_lanes() {
@@ -308,6 +315,11 @@ uint64_t PacketLoop::waiting() const {
 
 void PacketLoop::flush_logs() {
   for (PacketLog& log : logs_) log.flush();
+  for (PacketCapture& capture : captures_) capture.tick();
+}
+
+void PacketLoop::flush_captures() {
+  for (PacketCapture& capture : captures_) capture.flush();
 }
 
 void PacketLoop::tick() {

@@ -25,6 +25,7 @@
 #include "workers/inbox.h"
 #include "workers/interfaces.h"
 #include "workers/lanes.h"
+#include "workers/packet_capture.h"
 #include "workers/packet_log.h"
 #include "workers/queue_limit.h"
 #include "workers/stream_stage.h"
@@ -93,6 +94,7 @@ class PacketLoop {
   void steer(size_t received);
   uint64_t waiting() const;
   void flush_logs();
+  void flush_captures();
   void tick();
 
   int fd_;
@@ -117,7 +119,8 @@ class PacketLoop {
   std::optional<HeldPackets> held_;     // where the program holds packets
   std::optional<StreamStage> streams_;  // where it edits TCP streams (packet_streams.cc)
   Interfaces interfaces_;
-  std::vector<PacketLog> logs_;  // one a thread, as the states
+  std::vector<PacketLog> logs_;          // one a thread, as the states
+  std::vector<PacketCapture> captures_;  // the same, or none
   std::vector<ProgramState> states_;
   std::vector<std::atomic<uint64_t>> clocks_;
   std::unique_ptr<Lanes> lanes_;  // with more threads than one

@@ -52,6 +52,20 @@ Result<void> check_distinct(const std::string& input, const std::string& output)
                           output == "-" ? "standard output" : output));
 }
 
+Result<CaptureFiles> open_captures(const Program& program, const ReplayFlags& flags) {
+  for (const std::string& name : program.needs().captures) {
+    for (const auto& [path, standard] :
+         {std::pair(flags.input, STDIN_FILENO), std::pair(flags.output, STDOUT_FILENO)}) {
+      const auto other = file_identity(path, standard);
+      if (!other || other != file_identity(name, -1)) continue;
+      return fail(ErrorCode::kUsage,
+                  fmt::format("capture: {} is read or written here as {}; expected another file",
+                              name, path));
+    }
+  }
+  return CaptureFiles::open(program.needs().captures);
+}
+
 unsigned usable_threads() {
   return std::clamp(static_cast<unsigned>(tbb::info::default_concurrency()), 1u, kMostThreads);
 }
@@ -68,6 +82,8 @@ int replay(const ReplayFlags& flags) {
   if (!reader) return report(reader.error());
   auto writer = CaptureWriter::open(flags.output);
   if (!writer) return report(writer.error());
+  auto captures = open_captures(*program, flags);
+  if (!captures) return report(captures.error());
 
   Progress progress(reader->size(), !flags.quiet);
   ReplaySummary summary;
@@ -75,6 +91,7 @@ int replay(const ReplayFlags& flags) {
                                 .metadata = flags.metadata.metadata(),
                                 .reader = std::move(*reader),
                                 .writer = std::move(*writer),
+                                .captures = std::move(*captures),
                                 .threads = flags.threads ? flags.threads : usable_threads()},
                                progress, &summary);
   progress.erase();

@@ -7,6 +7,7 @@
 #include "core/describe.h"
 #include "core/flow_hash.h"
 #include "core/link_layer.h"
+#include "core/raw_capture.h"
 #include "core/resize.h"
 #include "workers/replay_streams.h"
 
@@ -26,6 +27,7 @@ void ReplayChunk::deal(const Program& program, const Metadata& metadata, size_t 
 void ReplayChunk::begin(size_t lane_count) {
   dealt = packets = not_ip = 0;
   log.clear();
+  captures.clear();
   resized.clear();
   lanes.resize(lane_count);
 }
@@ -58,14 +60,20 @@ bool ReplayChunk::deal_part(const Program& program, const Metadata& metadata, si
   return true;
 }
 
-void ReplayChunk::sort_log() { std::ranges::stable_sort(log, {}, &LogLine::number); }
+void ReplayChunk::sort_log() {
+  std::ranges::stable_sort(log, {}, &LogLine::number);
+  std::ranges::stable_sort(captures, {}, &Capture::number);
+}
 
 ReplayLane::ReplayLane(const Program& program, const Metadata& metadata, size_t index)
     : program_(program), metadata_(metadata), index_(index), clocks_(program.needs().clocks) {
   rules_.reserve(program.rule_names().size() + kApart);
   rules_.resize(program.rule_names().size());
-  state_ = {
-      .counters = &counters_, .rules = rules_, .log = this, .impairments = {.clocks = clocks_}};
+  state_ = {.counters = &counters_,
+            .rules = rules_,
+            .log = this,
+            .impairments = {.clocks = clocks_},
+            .captures = this};
   if (program.needs().resizes) room_.resize(kLongestPacket);
   if (program.needs().streams) streams_ = std::make_unique<ReplayStreams>(program);
 }
@@ -104,7 +112,7 @@ void ReplayLane::run(ReplayChunk& chunk) {
       item.packet.data = room_.data();
       item.packet.capacity = static_cast<uint32_t>(room_.size());
     }
-    state_.impairments.now = record.time_ns;
+    state_.impairments.now = time_ = record.time_ns;
     const Outcome outcome = program_.apply(item.packet, metadata, state_, item.looked);
     if (outcome.verdict == Verdict::kDrop) {
       record.raw = {};
@@ -118,6 +126,12 @@ void ReplayLane::run(ReplayChunk& chunk) {
     if (outcome.delay > 0) move_time(&record, outcome.delay);
   }
   if (streams_) streams_->finish(chunk, counters_);
+}
+
+void ReplayLane::capture(uint32_t file, const Packet& packet) noexcept {
+  std::vector<std::byte> record(raw_capture::record_size(packet));
+  raw_capture::put_record(record.data(), time_, packet);
+  chunk_->captures.push_back({.number = number_, .file = file, .record = std::move(record)});
 }
 
 void ReplayLane::log(uint32_t rule, const Packet& packet, const Metadata&) noexcept {

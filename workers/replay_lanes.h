@@ -30,6 +30,12 @@ struct ReplayChunk {
     std::string text;
   };
 
+  struct Capture {
+    uint32_t number;  // as in Item
+    uint32_t file;    // in Needs::captures
+    std::vector<std::byte> record;
+  };
+
   CapturePiece piece;  // the raw bytes of a dropped packet's record are none
   size_t dealt = 0;    // of the piece's records
   uint32_t packets = 0;
@@ -37,6 +43,7 @@ struct ReplayChunk {
   std::vector<Item> items;
   std::vector<std::vector<uint32_t>> lanes;  // places in `items`
   std::vector<LogLine> log;
+  std::vector<Capture> captures;
   std::deque<std::vector<std::byte>> resized;  // records whose packets became longer or shorter
 
   // Deals the packets of `piece` to so many lanes.
@@ -45,13 +52,13 @@ struct ReplayChunk {
   // what is short, all is still in the first-level cache then. False: there are no more.
   void begin(size_t lane_count);
   bool deal_part(const Program& program, const Metadata& metadata, size_t records);
-  // Brings the log's lines back into the order of the packets.
+  // Brings the log's lines and the captured packets back into the order of the packets.
   void sort_log();
 };
 
 class ReplayStreams;
 
-class ReplayLane final : LogSink {
+class ReplayLane final : LogSink, CaptureSink {
  public:
   ReplayLane(const Program& program, const Metadata& metadata, size_t index);
   ~ReplayLane();
@@ -67,6 +74,8 @@ class ReplayLane final : LogSink {
  private:
   void log(uint32_t rule, const Packet& packet, const Metadata&) noexcept override;
 
+  void capture(uint32_t file, const Packet& packet) noexcept override;
+
   bool give_room(const ReplayChunk::Item& item, const Record& record);
   void take_back(const Packet& packet, std::span<std::byte> before, Record* record);
 
@@ -75,6 +84,7 @@ class ReplayLane final : LogSink {
   size_t index_;
   ReplayChunk* chunk_ = nullptr;  // in hand, with the number of the packet
   uint32_t number_ = 0;
+  uint64_t time_ = 0;  // of its record
   ProgramState state_;
   std::vector<RuleCounters> rules_;
   std::vector<std::atomic<uint64_t>> clocks_;

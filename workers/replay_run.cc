@@ -91,6 +91,8 @@ class Replay {
   void finish(ReplayChunk& chunk) {
     if (!written_) return;
     print_log(chunk);
+    written_ = write_captures(chunk);
+    if (!written_) return give_up();
     summary_.packets += chunk.packets;
     summary_.not_ip += chunk.not_ip;
     written_ = write(chunk);
@@ -106,6 +108,21 @@ class Replay {
       print_error(fmt::format("packet {}: rule \"{}\": {}\n", summary_.packets + number,
                               input_.program.rule_names()[rule], text));
     }
+  }
+
+  // After print_log(), which brings them into their order.
+  Result<void> write_captures(const ReplayChunk& chunk) {
+    if (chunk.captures.empty()) return {};
+    std::vector<std::vector<std::byte>> files(input_.captures.fds().size());
+    for (const ReplayChunk::Capture& capture : chunk.captures) {
+      files[capture.file].insert(files[capture.file].end(), capture.record.begin(),
+                                 capture.record.end());
+    }
+    Result<void> done;
+    for (size_t i = 0; i < files.size() && done; ++i) {
+      done = input_.captures.append(static_cast<uint32_t>(i), files[i]);
+    }
+    return done;
   }
 
   // Kept records that lie one behind the other are written as one piece.

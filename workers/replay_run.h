@@ -8,6 +8,7 @@
 #include "core/capture.h"
 #include "core/packet.h"
 #include "rules/program.h"
+#include "workers/capture_files.h"
 #include "workers/progress.h"
 
 namespace fettle {
@@ -26,6 +27,7 @@ struct ReplayInput {
   Metadata metadata;  // of all packets
   CaptureReader reader;
   CaptureWriter writer;
+  CaptureFiles captures;  // of the program
   unsigned threads = 1;
 };
 

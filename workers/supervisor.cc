@@ -66,6 +66,9 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   auto program = load_checked(out->options_);
   if (!program) return std::unexpected(program.error());
   out->program_ = std::move(*program);
+  auto captures = CaptureFiles::open(out->program_->needs().captures);
+  if (!captures) return std::unexpected(captures.error());
+  out->captures_ = std::move(*captures);
   if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
     return fail(
         ErrorCode::kNoPermission,
@@ -229,7 +232,13 @@ void Supervisor::start_reload() {
     spdlog::error("reload refused, the rules in force stay:\n{}", program.error().message);
     return;
   }
+  auto captures = CaptureFiles::open((*program)->needs().captures);
+  if (!captures) {
+    spdlog::error("reload refused, the rules in force stay:\n{}", captures.error().message);
+    return;
+  }
   next_program_ = std::move(*program);
+  next_captures_ = std::move(*captures);
   warn_of_short_copies(*next_program_);
   phase_ = Phase::kReloading;
   deadline_ = Clock::now() + options_.drain_time + kGrace;
@@ -257,6 +266,7 @@ void Supervisor::finish_reload() {
   });
   if (phase_ != Phase::kReloading || waiting) return;
   program_ = std::move(next_program_);
+  captures_ = std::exchange(next_captures_, {});
   phase_ = Phase::kRunning;
   spdlog::info("reloaded: {} rule{} from {}", program_->rule_names().size(),
                program_->rule_names().size() == 1 ? "" : "s", options_.rules);

@@ -24,6 +24,7 @@
 #include "core/result.h"
 #include "core/shared_memory.h"
 #include "rules/program.h"
+#include "workers/capture_files.h"
 #include "workers/heritage.h"
 
 namespace fettle {
@@ -123,6 +124,7 @@ class Supervisor {
   RunOptions options_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Program> next_program_;  // during a reload
+  CaptureFiles captures_, next_captures_;  // of the two
   std::vector<Queue> queues_;
   Phase phase_ = Phase::kStarting;
   size_t awaited_ = 0;  // workers that have yet to say that they run

@@ -97,6 +97,9 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.running_fd = running_fd_;
   heritage.start_fd = start_fd;
   heritage.program = &program;
+  const std::span<const int> captures =
+      (&program == program_.get() ? captures_ : next_captures_).fds();
+  heritage.captures.assign(captures.begin(), captures.end());
   heritage.page = &queue.shared();
   heritage.rules = {child.rules.as<RuleCounters>(), options_.threads * program.rule_names().size()};
   heritage.streams = {queue.streams.data(), queue.streams.size()};

@@ -116,6 +116,11 @@ void Supervisor::print_summary() const {
       fmt::print("      delayed {}, at once for want of room {}\n", held, not_held);
     }
     print_streams(page.loop);
+    const uint64_t captured = counted(page.loop.captured);
+    const uint64_t not_captured = counted(page.loop.not_captured);
+    if (captured + not_captured > 0) {
+      fmt::print("      captured {}, not for want of room {}\n", captured, not_captured);
+    }
   }
   const std::vector<std::string>& names = program_->rule_names();
   if (!names.empty()) fmt::print("\n{:>12} {:>12}  rule (since it was loaded)\n", "hits", "misses");
