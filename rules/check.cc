@@ -45,7 +45,8 @@ class RuleChecker {
       }
       const auto* verdict = std::get_if<VerdictStep>(&step.what);
       ended = verdict != nullptr;
-      marked |= std::holds_alternative<MarkStep>(step.what);
+      marked |= std::holds_alternative<MarkStep>(step.what) ||
+                std::holds_alternative<BypassStep>(step.what);
       if (verdict && verdict->verdict == Verdict::kRepeat && !marked) {
         say(Severity::kWarning, step.where,
             "\"repeat\" without a mark before it: the packet comes back for ever unless the "

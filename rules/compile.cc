@@ -259,6 +259,15 @@ class Compiler {
     const double of_2_32 = std::round(percent / 100 * 0x1p32);
     return static_cast<uint32_t>(std::clamp(of_2_32 - 1, 0.0, 0x1p32 - 1));
   }
+  void add_step(const BypassStep& step) {
+    if (const auto& mark = set_.defaults.bypass_mark) {
+      return add_step(MarkStep{.value = mark->value, .mask = mark->mask});
+    }
+    refuse(
+        step.where, 1,
+        "bypass: [defaults] has no bypass-mark, expected one that the firewall's rules look for, "
+        "like bypass-mark = \"0x1/0x1\"");
+  }
   void add_step(const CaptureStep& step) {
     std::vector<std::string>& files = out_->needs.captures;
     const auto known = std::ranges::find(files, step.file);
@@ -345,7 +354,8 @@ class Compiler {
     for (const Match& none : rule.match.none_of) reads |= needs_conditions(none);
     for (const Step& step : rule.steps) {
       const bool verdict = std::holds_alternative<VerdictStep>(step.what);
-      const bool mark = std::holds_alternative<MarkStep>(step.what);
+      const bool mark = std::holds_alternative<MarkStep>(step.what) ||
+                        std::holds_alternative<BypassStep>(step.what);
       const bool log = std::holds_alternative<LogStep>(step.what) ||
                        std::holds_alternative<CaptureStep>(step.what);
       const bool rate = std::holds_alternative<RateStep>(step.what);

@@ -173,6 +173,7 @@ std::string text_of(const DeleteStep& step) {
                      place(Origin::kPayload, step.at));
 }
 std::string text_of(const LogStep&) { return "log"; }
+std::string text_of(const BypassStep&) { return "bypass"; }
 std::string text_of(const CaptureStep& step) { return fmt::format("capture to {}", step.file); }
 std::string text_of(const DelayStep& step) {
   return step.jitter == 0 ? fmt::format("delay {}", time_text(step.delay))
@@ -241,6 +242,9 @@ std::string describe_rules(const RuleSet& set, const Program::Compiled& compiled
   std::string out = fmt::format("copied     {}\n", copy_text(compiled.needs));
   out += fmt::format("default    {}; malformed packets: {}\n", verdict_text(set.defaults.verdict),
                      verdict_text(set.defaults.malformed));
+  if (const auto& mark = set.defaults.bypass_mark) {
+    out += fmt::format("bypass     mark {:#x}/{:#x}\n", mark->value, mark->mask);
+  }
   if (!set.rules.empty()) out += fmt::format("index      {}\n", index_text(compiled.classifier));
   if (compiled.patterns.size() > 0) {
     out += fmt::format("patterns   {} in one database, {} KiB with what scans need\n",

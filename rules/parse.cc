@@ -22,6 +22,13 @@ void parse_defaults(TomlReader& reader, const toml::node& node, Defaults* out) {
   if (const toml::node* value = table->get("verdict")) {
     if (const auto verdict = reader.accept_or_drop("verdict", *value)) out->verdict = *verdict;
   }
+  if (const toml::node* value = table->get("bypass-mark")) {
+    out->bypass_mark = reader.masked("bypass-mark", *value);
+    if (out->bypass_mark && out->bypass_mark->value == 0) {
+      reader.refuse_value("bypass-mark", *value,
+                          "a value with a bit that is set, which other packets do not bear");
+    }
+  }
   if (const toml::node* value = table->get("malformed")) {
     if (const auto verdict = reader.accept_or_drop("malformed", *value)) out->malformed = *verdict;
   }

@@ -171,6 +171,14 @@ StepResult parse_delete(TomlReader& reader, const toml::table& table, const toml
   return Step{DeleteStep{.at = *at, .count = static_cast<uint32_t>(*count)}, where};
 }
 
+StepResult parse_bypass(TomlReader& reader, const toml::node& node, Location where) {
+  const auto wanted = reader.boolean("bypass", node);
+  if (!wanted) return std::nullopt;
+  if (*wanted) return Step{BypassStep{where}, where};
+  reader.refuse_value("bypass", node, "true; leave the step out where it is not wanted");
+  return std::nullopt;
+}
+
 StepResult parse_capture(TomlReader& reader, const toml::node& node, Location where) {
   constexpr std::string_view kExpected = "the name of a file, in quotes";
   const auto name = reader.string("capture", node, kExpected);
@@ -218,6 +226,8 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
     case StepKind::kRate:
     case StepKind::kCorrupt:
       return parse_impairment(reader, info.kind, table, node, where);
+    case StepKind::kBypass:
+      return parse_bypass(reader, node, where);
     case StepKind::kCapture:
       return parse_capture(reader, node, where);
     default:

@@ -111,6 +111,25 @@ tests.
 
 )";
 
+constexpr std::string_view kBypass = R"(## Bypass
+
+The cheapest packet is one that is never queued. A flow whose first packets tell that no rule will
+change the rest (`{ bypass = true }`) can pass in the kernel from then on. fettle gives the packet
+back with the mark; the firewall keeps it for the connection, both directions of it, and lets what
+belongs to a marked connection go by the queue:
+
+```sh
+iptables -t mangle -A FORWARD -m connmark --mark 0x1/0x1 -j ACCEPT
+iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 --queue-bypass
+iptables -t mangle -A POSTROUTING -m mark --mark 0x1/0x1 -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1
+```
+
+with value and mask of `bypass-mark`. The mark is kept in POSTROUTING, since what is accepted comes
+to no rule behind NFQUEUE in the same table. Packets that wait in the queue already are still looked
+at. Take bits that nothing else uses.
+
+)";
+
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -140,8 +159,11 @@ std::string step_section(const StepInfo& step) {
   std::string out = fmt::format("### `{}`\n\n`{}`. {}\n\n", step.name, step.form, step.prose);
   if (!parameter_names(step.name).empty()) out += parameter_table(step.name);
   const bool translates = step.kind == StepKind::kTranslate;
+  const bool bypasses = step.kind == StepKind::kBypass;
   out += fmt::format("```toml\n{}[[rule]]\nmatch = {{ protocol = \"tcp\" }}\nsteps = [{}]\n```\n\n",
-                     translates ? "[table.servers]\n\"10.20.0.0/16\" = \"203.0.0.0/16\"\n\n" : "",
+                     translates ? "[table.servers]\n\"10.20.0.0/16\" = \"203.0.0.0/16\"\n\n"
+                     : bypasses ? "[defaults]\nbypass-mark = \"0x1/0x1\"\n\n"
+                                : "",
                      step.example);
   return out;
 }
@@ -233,6 +255,7 @@ std::string reference_markdown() {
       "and `quoted-transport`. "
       "The checksums of the quoted packet follow a change, too.\n\n";
   out += kStreams;
+  out += kBypass;
   out += kImpairments;
   out += tests_section();
   out += "## Names\n\n";

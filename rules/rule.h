@@ -168,6 +168,9 @@ struct RateStep {
 struct CorruptStep {
   double percent = 0;
 };
+struct BypassStep {  // sets Defaults::bypass_mark
+  Location where;
+};
 struct CaptureStep {
   std::string file;  // as named to open(2)
 };
@@ -175,7 +178,7 @@ struct CaptureStep {
 struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
                InsertStep, DeleteStep, ReplaceStep, DelayStep, LoseStep, ReorderStep, RateStep,
-               CorruptStep, CaptureStep>
+               CorruptStep, CaptureStep, BypassStep>
       what;
   Location where;
 };
@@ -204,6 +207,8 @@ struct Table {
 struct Defaults {
   Verdict verdict = Verdict::kAccept;    // kAccept or kDrop
   Verdict malformed = Verdict::kAccept;  // kAccept or kDrop
+  // That the firewall takes for "queue no more of this flow"; bits of the value are set.
+  std::optional<MaskedValue> bypass_mark = std::nullopt;
 };
 
 struct RuleSet {

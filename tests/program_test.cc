@@ -63,6 +63,26 @@ match = { protocol = "udp", dst-port = 1331 }
 steps = [{ translate = "print-servers", at = 4 }]
 )";
 
+TEST(ProgramTest, BypassSetsTheMarkOfTheDefaults) {
+  Bench bench(R"(
+[defaults]
+bypass-mark = "0x10/0xf0"
+[[rule]]
+match = {}
+steps = [{ bypass = true }]
+[[rule]]
+match = { mark = "0x10/0xf0" }
+steps = ["drop"]
+)");
+  EXPECT_FALSE(bench.program->needs().packets) << "metadata will do";
+  ByteVector bytes = udp().build().bytes;
+  Metadata metadata{.mark = 0xfff};
+  const Outcome outcome = bench.run(bytes, metadata);
+  EXPECT_EQ(metadata.mark, 0xf1fu);
+  EXPECT_TRUE(outcome.mark_changed);
+  EXPECT_EQ(outcome.verdict, Verdict::kDrop) << "later rules see it";
+}
+
 TEST(ProgramTest, CapturesThePacketAsItIsAtTheStep) {
   struct Sink final : CaptureSink {
     void capture(uint32_t file, const Packet& packet) noexcept override {

@@ -1,0 +1,80 @@
+#!/bin/bash
+# Of a flow that is marked, only what comes before its first verdict reaches the queue; of one that is not,
+# everything does. Both directions of a connection are one flow.
+. "$(dirname "$0")/lib.sh"
+
+count=200
+live_begin "flows that need no more looking pass the queue by"
+
+cat >"$work/rules.toml" <<'RULES'
+[defaults]
+bypass-mark = "0x10/0x10"
+
+[[rule]]
+name = "seen enough"
+match = { protocol = "udp", dst-port = 5000 }
+steps = [ { write = "46544c31", at = 0 }, { bypass = true } ]
+
+[[rule]]
+name = "look at all"
+match = { protocol = "udp", dst-port = 5001 }
+steps = [ { write = "46544c31", at = 0 } ]
+
+[[rule]]
+name = "questions and answers"
+match = { protocol = "udp", port = 5002 }
+steps = [ { bypass = true } ]
+RULES
+cat >"$work/echo.py" <<'PYTHON'
+import socket, sys
+role, address = sys.argv[1:3]
+end = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+end.settimeout(5)
+if role == "answer":
+    end.bind((address, 5002))
+    print("listening", flush=True)
+for _ in range(5):
+    if role == "answer":
+        end.sendto(*end.recvfrom(100))
+    else:
+        end.sendto(b"question", (address, 5002))
+        assert end.recv(100) == b"question"
+PYTHON
+
+fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1
+firewall "$router" -t mangle -A FORWARD -m connmark --mark 0x10/0x10 -m comment --comment passes -j ACCEPT ||
+  skip "the kernel has no connmark match"
+firewall "$router" -t mangle -A FORWARD -m comment --comment queued -j NFQUEUE --queue-balance 0:1
+firewall "$router" -t mangle -A POSTROUTING -m mark --mark 0x10/0x10 -j CONNMARK --save-mark --nfmask 0x10 --ctmask 0x10
+
+for v in 4 6; do
+  tables=iptables
+  [ $v = 4 ] || tables=ip6tables
+  address="server_address$v"
+  for port in 5000 5001; do
+    firewall "$router" -t mangle -Z FORWARD
+    start receiver "$server" "$traffic" receive "at=${!address}" port=$port
+    receiver_pid=$started
+    wait_for 5 log_has receiver listening || die "the receiver does not listen"
+    start sender "$client" "$traffic" send "to=${!address}" port=$port count=$count rate=400
+    sender_pid=$started
+    wait "$sender_pid" || die "the sender failed"
+    traffic_stop >/dev/null
+    expect_equal "IPv$v, port $port: lost" "$lost" 0
+    queued=$(counted "$router" $tables mangle queued)
+    expect_equal "IPv$v, port $port: changed are those that were queued" "$(report receiver first)" "$queued"
+    # The first; and as many as come before its verdict on a machine that is busy elsewhere.
+    most=$((port == 5000 ? count / 4 : count)) least=$((port == 5000 ? 1 : count))
+    expect_between "IPv$v, port $port: queued of $count" "$queued" $least $most
+    expect_equal "IPv$v, port $port: pass by the queue" "$(counted "$router" $tables mangle passes)" $((count - queued))
+  done
+  firewall "$router" -t mangle -Z FORWARD
+  start answer "$server" "$python" "$work/echo.py" answer "${!address}"
+  wait_for 5 log_has answer listening || die "nobody answers"
+  in_client "$python" "$work/echo.py" ask "${!address}" || die "no answer"
+  expect_equal "IPv$v: questions and answers that are queued, of 10" "$(counted "$router" $tables mangle queued)" 1
+  expect_equal "IPv$v: that pass by the queue" "$(counted "$router" $tables mangle passes)" 9
+done
+fettle_stop
+expect_equal "exit status" "$fettle_status" 0
+live_end
