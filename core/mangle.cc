@@ -284,12 +284,6 @@ Edit Replacement::apply() {
   return Edit::kDone;
 }
 
-bool can_edit(const Packet& packet) {
-  if (packet.malformed() || packet.plan == ChecksumPlan::kImmutable) return false;
-  if (packet.plan != ChecksumPlan::kFinish) return true;
-  return field_is_here(packet) && !packet.fragment && packet.size >= covered_end(packet);
-}
-
 // Behind the headers of a later fragment are bytes of a transport whose checksum is elsewhere.
 uint32_t writable_end(const Packet& packet) {
   return packet.later_fragment ? packet.header : packet.size;
@@ -309,6 +303,12 @@ Edit edit(Packet& packet, Packet* outer, uint32_t offset, Bytes bytes) {
 }
 
 }  // namespace
+
+bool can_edit(const Packet& packet) {
+  if (packet.malformed() || packet.plan == ChecksumPlan::kImmutable) return false;
+  if (packet.plan != ChecksumPlan::kFinish) return true;
+  return field_is_here(packet) && !packet.fragment && packet.size >= covered_end(packet);
+}
 
 Edit write(Packet& packet, uint32_t offset, Bytes bytes) {
   return can_edit(packet) ? edit(packet, nullptr, offset, bytes) : Edit::kMiss;

@@ -50,6 +50,9 @@ Edit set_tcp_window(Packet& packet, uint16_t window);
 // no TCP SYN, or no such option.
 Edit clamp_mss(Packet& packet, uint16_t mss);
 
+// Whether any edit of it can be done at all: it is not malformed, and its plan leaves a way.
+bool can_edit(const Packet& packet);
+
 // Finds out what edits do to the transport checksum, as each does that is the first one: to be
 // called before bytes or lengths are changed by other means (resize.h). Requires !malformed().
 void judge_checksum(Packet& packet);

@@ -56,6 +56,11 @@ class RuleChecker {
       if (const auto* set = std::get_if<SetStep>(&step.what)) check_set(*set);
       if (std::holds_alternative<ClampMssStep>(step.what))
         need({Protocol::kTcp}, "clamp-mss", step.where);
+      if (const auto* strip = std::get_if<StripStep>(&step.what)) check_strip(*strip, step.where);
+      if (std::holds_alternative<DnsStep>(step.what)) need({Protocol::kUdp}, "dns", step.where);
+      if (const auto* field = std::get_if<LengthFieldStep>(&step.what)) {
+        check_place("length-field", field->at, field->size, step.where);
+      }
       if (const auto* write = std::get_if<WriteStep>(&step.what)) {
         check_place("write", write->at, write->bytes.size(), step.where);
       }
@@ -69,6 +74,15 @@ class RuleChecker {
         check_place("delete", removal->at, removal->count, step.where);
       }
     }
+  }
+
+  void check_strip(const StripStep& strip, Location where) {
+    if (strip.what == StripStep::What::kTcpTimestamps) need({Protocol::kTcp}, "strip", where);
+    if (strip.what != StripStep::What::kIpOptions || scope_.ipv4) return;
+    say(Severity::kError, where,
+        "ip-options can never be stripped: the rule matches IPv6 alone, expected a match that "
+        "leaves "
+        "IPv4");
   }
 
   void check_place(std::string_view step, uint32_t at, size_t count, Location where) {

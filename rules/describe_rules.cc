@@ -172,6 +172,23 @@ std::string text_of(const DeleteStep& step) {
   return fmt::format("delete {} byte{} at {}", step.count, step.count == 1 ? "" : "s",
                      place(Origin::kPayload, step.at));
 }
+std::string text_of(const StripStep& step) {
+  constexpr std::string_view kNames[] = {"tcp-timestamps", "ip-options"};
+  if (step.what != StripStep::What::kTrailing) {
+    return fmt::format("strip {}", kNames[static_cast<size_t>(step.what)]);
+  }
+  return fmt::format("strip {} byte{} off the payload's end", step.count,
+                     step.count == 1 ? "" : "s");
+}
+std::string text_of(const LengthFieldStep& step) {
+  return fmt::format("length-field of {} byte{} at {}{}{}", step.size, step.size == 1 ? "" : "s",
+                     place(Origin::kPayload, step.at), step.little_endian ? ", little-endian" : "",
+                     step.unit == 1 ? "" : fmt::format(", in units of {} bytes", step.unit));
+}
+std::string text_of(const ContentLengthStep&) { return "content-length"; }
+std::string text_of(const DnsStep& step) {
+  return fmt::format("dns by {}{}", step.table, step.reverse ? ", reversed" : "");
+}
 std::string text_of(const LogStep&) { return "log"; }
 std::string text_of(const BypassStep&) { return "bypass"; }
 std::string text_of(const CaptureStep& step) { return fmt::format("capture to {}", step.file); }

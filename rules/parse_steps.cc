@@ -230,6 +230,14 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
       return parse_bypass(reader, node, where);
     case StepKind::kCapture:
       return parse_capture(reader, node, where);
+    case StepKind::kStrip:
+      return parse_strip(reader, node, where);
+    case StepKind::kLengthField:
+      return parse_length_field(reader, node, where);
+    case StepKind::kContentLength:
+      return parse_content_length(reader, node, where);
+    case StepKind::kDns:
+      return parse_dns(reader, table, node, where);
     default:
       break;
   }
@@ -273,7 +281,8 @@ StepResult parse_step(TomlReader& reader, const toml::node& node) {
     }
     return std::nullopt;
   }
-  std::vector<std::string_view> known = parameter_names(info->name == "set" ? "" : info->name);
+  const bool nested = info->kind == StepKind::kSet || info->kind == StepKind::kLengthField;
+  std::vector<std::string_view> known = parameter_names(nested ? "" : info->name);
   known.push_back(info->name);
   for (const auto& [key, each] : in_file_order(*table)) {
     if (std::ranges::find(known, key->str()) != known.end()) continue;

@@ -59,6 +59,7 @@ class Run {
   // The verdict that ends the packet's way; nothing where the next rule is to be tried.
   std::optional<Verdict> steps_of(uint32_t rule) noexcept {
     const auto& mine = compiled_.rules[rule];
+    began_ = packet_.length;
     bool missed = false;  // an earlier assignment of the same set step
     for (uint32_t i = 0; i < mine.count; ++i) {
       const CompiledStep& step = compiled_.steps[mine.first + i];
@@ -145,6 +146,14 @@ class Run {
         return delete_bytes(step, packet_);
       case StepKind::kCorrupt:
         return corrupt(compiled_.data.impairments[step.first], packet_, state_.impairments);
+      case StepKind::kStrip:
+        return strip(step, packet_, metadata_.hook);
+      case StepKind::kLengthField:
+        return mend_length_field(step, packet_, int64_t{packet_.length} - began_);
+      case StepKind::kContentLength:
+        return mend_content_length(packet_);
+      case StepKind::kDns:
+        return translate_dns_message(step, compiled_.data, packet_);
       case StepKind::kClampMss:
         return clamp_mss(packet_, static_cast<uint16_t>(step.number));
       default:
@@ -159,6 +168,7 @@ class Run {
   PatternScan& scan_;
   [[no_unique_address]] Trace trace_;
   uint64_t stream_rules_ = 0;
+  uint32_t began_ = 0;  // the packet's length before the rule's first step
   uint16_t queue_ = 0;
   bool edited_ = false;
   bool lost_ = false;

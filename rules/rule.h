@@ -149,6 +149,23 @@ struct MarkStep {  // mark = (mark & ~mask) | value
 struct ClampMssStep {
   uint16_t mss = 0;
 };
+struct StripStep {
+  enum class What : uint8_t { kTcpTimestamps, kIpOptions, kTrailing };
+  What what{};
+  uint32_t count = 0;  // kTrailing: bytes off the payload's end
+};
+struct LengthFieldStep {  // in the payload
+  uint32_t at = 0;
+  uint8_t size = 0;  // 1, 2 or 4 bytes
+  uint8_t unit = 1;  // bytes that it counts as one
+  bool little_endian = false;
+};
+struct ContentLengthStep {};
+struct DnsStep {
+  std::string table;
+  bool reverse = false;
+  Location table_where;
+};
 struct LogStep {};
 struct DelayStep {
   uint64_t delay = 0;   // nanoseconds
@@ -178,7 +195,8 @@ struct CaptureStep {
 struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
                InsertStep, DeleteStep, ReplaceStep, DelayStep, LoseStep, ReorderStep, RateStep,
-               CorruptStep, CaptureStep, BypassStep>
+               CorruptStep, CaptureStep, BypassStep, StripStep, LengthFieldStep, ContentLengthStep,
+               DnsStep>
       what;
   Location where;
 };

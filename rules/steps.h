@@ -31,12 +31,13 @@ struct CompiledStep {
   uint16_t queue = 0;
   uint32_t at = 0;
   uint32_t number = 0;  // kSet, kMark: the value; kClampMss: the MSS; kReplace: the pattern's, in
-                        // the set's; kTranslate anywhere in binary: of StepData::beginnings
-  uint32_t mask = 0;    // kMark
-  uint32_t first = 0;   // of what is meant: kSet an address, kTranslate a table, kWrite and kInsert
-                        // bytes, kReplace a replacement, kDelay and the like an impairment,
-                        // kCapture a file
-  uint32_t count = 0;   // kWrite, kInsert, kDelete
+                        // the set's; kTranslate anywhere in binary: of StepData::beginnings;
+                        // kStrip: what; kLengthField: the unit
+  uint32_t mask = 0;    // kMark; kLengthField: not 0 where little-endian
+  uint32_t first = 0;  // of what is meant: kSet an address, kTranslate and kDns a table, kWrite and
+                       // kInsert bytes, kReplace a replacement, kDelay and the like an impairment,
+                       // kCapture a file
+  uint32_t count = 0;  // kWrite, kInsert, kDelete, kStrip, kLengthField
 };
 
 // What the records refer to.
@@ -75,6 +76,18 @@ Edit search_payload(const CompiledStep& step, const StepData& data, Packet& pack
 // that the step concerns. kMiss: it has no payload, or its checksum is left to others, who would
 // make it right.
 Edit corrupt(const Impairment& step, Packet& packet, ImpairmentState& state) noexcept;
+// kMiss where there is nothing to strip, core/strip.h or core/resize.h refuses it, or the kernel
+// would still write into the options.
+Edit strip(const CompiledStep& step, Packet& packet, Hook hook) noexcept;
+
+// `growth`: bytes by which the payload is longer than before the rule's first step. kMiss: no such
+// place, or the field cannot hold the sum.
+Edit mend_length_field(const CompiledStep& step, Packet& packet, int64_t growth) noexcept;
+// kMiss: text_message.h finds no length, the packet is TCP's, or core/resize.h refuses it.
+Edit mend_content_length(Packet& packet) noexcept;
+
+// kMiss: no UDP, or dns_message.h or core/resize.h refuses it.
+Edit translate_dns_message(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 
 // Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,

@@ -105,6 +105,12 @@ std::optional<Step> parse_step(TomlReader& reader, const toml::node& node);
 // The steps of rules/impairment.h; `node` is the value of the step's own key.
 std::optional<Step> parse_impairment(TomlReader& reader, StepKind kind, const toml::table& table,
                                      const toml::node& node, Location where);
+std::optional<Step> parse_strip(TomlReader& reader, const toml::node& node, Location where);
+std::optional<Step> parse_length_field(TomlReader& reader, const toml::node& node, Location where);
+std::optional<Step> parse_content_length(TomlReader& reader, const toml::node& node,
+                                         Location where);
+std::optional<Step> parse_dns(TomlReader& reader, const toml::table& table, const toml::node& node,
+                              Location where);
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table);
 // After the rules, which tests name.
 void parse_tests(TomlReader& reader, const toml::node& node, std::vector<PacketTest>* out);

@@ -28,6 +28,8 @@ enum class WordGroup : uint8_t {
   kVerdict,
   kForm,
   kNotation,
+  kStripped,
+  kEndian,
 };
 
 struct KeyInfo {

@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 from scapy.all import (ICMP, IP, TCP, UDP, CookedLinux, Dot1AD, Dot1Q, Ether, IPerror, IPv6,
-                       IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, Padding, PPP, PPPoE, Raw, fragment, wrpcap)
+                       IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop,
+                       Padding, PPP, PPPoE, Raw, fragment, wrpcap)
 
 ETH = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 
@@ -128,6 +129,28 @@ match = { tcp-flags = "syn/syn,rst" }
 steps = [{ clamp-mss = 1360 }]
 """, [(syn(1460), syn(1360)), (syn(1460, "SA"), syn(1360, "SA")), (syn(1200), syn(1200)), (syn(0), syn(0)),
       (syn(1460, "A"), syn(1460, "A"))], {"changed": 2, "rules": [[4, 1]]}
+
+    def stamped(kind, flags="S"):
+        stamps = [("NOP", None), ("NOP", None), ("Timestamp", (7, 0))] if kind else [("NOP", None)] * 12
+        return ETH / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=2, flags=flags,
+                                                              options=[("MSS", 1460)] + stamps)
+
+    def optioned(options, **udp):
+        return ETH / IP(src="10.0.0.1", dst="10.0.0.2", id=5, options=options) / UDP(sport=1, dport=2, **udp) / Raw(b"odd")
+    route = optioned(IPOption_LSRR(routers=["10.3.0.1", "10.4.0.1"], pointer=4))
+    yield "options-are-stripped", """[[rule]]
+name  = "no timestamps are offered"
+match = { tcp-flags = "syn" }
+steps = [{ strip = "tcp-timestamps" }]
+
+[[rule]]
+name  = "no options"
+match = { protocol = "udp" }
+steps = [{ strip = "ip-options" }]
+""", [(stamped(True), stamped(False)), (stamped(True, "SA"), stamped(False, "SA")), (stamped(True, "A"), stamped(True, "A")),
+      (stamped(False), stamped(False)),
+      (optioned(IPOption_Router_Alert()), optioned([IPOption_NOP()] * 4)), (route, optioned([IPOption_NOP()] * 12)),
+      (optioned([]), optioned([]))], {"changed": 4, "rules": [[3, 1], [3, 1]]}
 
     def error(inner, port):
         quoted = IPerror(bytes(IP(src=inner, dst="203.0.113.9", ttl=3) / UDP(sport=port, dport=53) / Raw(b"question")))
