@@ -133,8 +133,9 @@ void add_replay_command(CLI::App& app, int* exit_code) {
   command->add_flag("--json", flags->json, "Print the summary as JSON to standard output");
   command->add_flag("--quiet", flags->quiet, "No progress bar, no warnings, no table");
   command->footer(
-      "Order and time stamps are kept, what is not IP passes unchanged, what the rules drop is "
-      "left out. Needs no\n"
+      "Order is kept, and time stamps are but for delays; what is not IP passes unchanged, what "
+      "the "
+      "rules drop is\nleft out. Needs no "
       "root. A damaged capture is passed on to its end; exit status 65.\n\n"
       "Examples:\n"
       "  fettle replay --rules print-servers.toml in.pcap out.pcap\n"

@@ -33,7 +33,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Metadata metadata;
   ProgramCounters counters;
   std::vector<RuleCounters> rules(program->rule_names().size());
-  ProgramState state{.counters = &counters, .rules = rules, .log = nullptr};
+  std::vector<std::atomic<uint64_t>> clocks(program->needs().clocks);
+  ProgramState state{
+      .counters = &counters, .rules = rules, .log = nullptr, .impairments = {.clocks = clocks}};
   program->apply(packet, metadata, state);
   if (counters.packets != 1 || program->describe().empty()) std::abort();
   return 0;
