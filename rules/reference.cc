@@ -126,7 +126,8 @@ iptables -t mangle -A POSTROUTING -m mark --mark 0x1/0x1 -j CONNMARK --save-mark
 
 with value and mask of `bypass-mark`. The mark is kept in POSTROUTING, since what is accepted comes
 to no rule behind NFQUEUE in the same table. Packets that wait in the queue already are still looked
-at. Take bits that nothing else uses.
+at. Take bits that nothing else uses. A connection whose stream the rules edit is not to be let pass:
+its sequence numbers have to be shifted to its end.
 
 )";
 
