@@ -66,15 +66,15 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   auto program = load_checked(out->options_);
   if (!program) return std::unexpected(program.error());
   out->program_ = std::move(*program);
-  auto captures = CaptureFiles::open(out->program_->needs().captures);
-  if (!captures) return std::unexpected(captures.error());
-  out->captures_ = std::move(*captures);
   if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
     return fail(
         ErrorCode::kNoPermission,
         "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
         "need; run as root or with it in the ambient set");
   }
+  auto captures = CaptureFiles::open(out->program_->needs().captures);
+  if (!captures) return std::unexpected(captures.error());
+  out->captures_ = std::move(*captures);
   out->warn_of_short_copies(*out->program_);
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
