@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <charconv>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -45,12 +46,16 @@ std::optional<Address> Address::parse(std::string_view text) {
   return std::nullopt;
 }
 
+size_t Address::write(std::array<char, kLongestText>* out) const noexcept {
+  static_assert(kLongestText == INET6_ADDRSTRLEN);
+  if (family == Family::kNone) return std::string_view("none").copy(out->data(), out->size());
+  inet_ntop(family == Family::kIpv4 ? AF_INET : AF_INET6, bytes.data(), out->data(), kLongestText);
+  return std::strlen(out->data());
+}
+
 std::string Address::to_string() const {
-  char text[INET6_ADDRSTRLEN] = "none";
-  if (family != Family::kNone) {
-    inet_ntop(family == Family::kIpv4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
-  }
-  return text;
+  std::array<char, kLongestText> text;
+  return {text.data(), write(&text)};
 }
 
 Address mask_address(const Address& address, uint32_t length) {

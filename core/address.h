@@ -31,6 +31,9 @@ struct Address {
   // inet_pton(3)'s forms; nothing else, so no "10.1" and no octal.
   static std::optional<Address> parse(std::string_view text);
   std::string to_string() const;
+  // The same into a buffer, without a terminating zero; returns how many bytes it took.
+  static constexpr size_t kLongestText = 46;  // INET6_ADDRSTRLEN
+  size_t write(std::array<char, kLongestText>* out) const noexcept;
 };
 
 struct Prefix {

@@ -1,7 +1,5 @@
 #include "rules/address_search.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -165,7 +163,7 @@ void find_ipv6(const AddressTable& table, const Reader& text, EditList& list) {
     from = whole.end;
     const bool open = !text.ends() && whole.end == text.size();
     if (open || is_word(text.at(int64_t{run.begin} - 1)) || is_word(text.at(run.end))) continue;
-    if (run.end - run.begin >= kLongestAddressText) continue;
+    if (run.end - run.begin >= Address::kLongestText) continue;
     const auto* characters = reinterpret_cast<const char*>(text.from(run.begin).data());
     const auto address = Address::parse({characters, run.end - run.begin});
     if (!address || address->family != Family::kIpv6) continue;
@@ -178,11 +176,11 @@ uint32_t open_ipv6(const Reader& text) {
   if (text.ends()) return 0;
   uint32_t begin = text.size();
   bool colon = false;
-  while (begin > 0 && in_ipv6(text.at(begin - 1)) && text.size() - begin <= kLongestAddressText) {
+  while (begin > 0 && in_ipv6(text.at(begin - 1)) && text.size() - begin <= Address::kLongestText) {
     colon |= text.at(--begin) == ':';
   }
   const uint32_t size = text.size() - begin;
-  const bool possible = size > 0 && size <= kLongestAddressText && (colon || size <= 4) &&
+  const bool possible = size > 0 && size <= Address::kLongestText && (colon || size <= 4) &&
                         !is_word(text.at(int64_t{begin} - 1));
   return possible ? size : 0;
 }
@@ -263,18 +261,14 @@ std::optional<WrittenAddress> read_address(Bytes bytes, AddressForm form) noexce
   if (form == AddressForm::kComma) return std::nullopt;
   Run run = ipv6_run(reader, 0, 0);
   if (run.end > 2 && reader.at(run.end - 1) == ':' && reader.at(run.end - 2) != ':') --run.end;
-  if (run.end >= kLongestAddressText || is_word(reader.at(run.end))) return std::nullopt;
+  if (run.end >= Address::kLongestText || is_word(reader.at(run.end))) return std::nullopt;
   const auto address = Address::parse({reinterpret_cast<const char*>(bytes.data()), run.end});
   if (!address) return std::nullopt;
   return WrittenAddress{*address, run.end};
 }
 
 uint32_t write_address(const Address& address, AddressForm form, AddressText* out) noexcept {
-  if (form == AddressForm::kText) {
-    const int family = address.family == Family::kIpv4 ? AF_INET : AF_INET6;
-    inet_ntop(family, address.bytes.data(), out->data(), kLongestAddressText);
-    return static_cast<uint32_t>(std::strlen(out->data()));
-  }
+  if (form == AddressForm::kText) return static_cast<uint32_t>(address.write(out));
   char* at = out->data();
   for (int i = 0; i < 4; ++i) {
     if (i > 0) *at++ = ',';

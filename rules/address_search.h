@@ -21,9 +21,6 @@
 
 namespace fettle {
 
-// The longest address as text, and the byte behind it that may belong to it.
-inline constexpr uint32_t kLongestAddressText = 46;
-
 // By which two bytes addresses of a table begin, so that a search for bytes asks the table seldom.
 class AddressBeginnings {
  public:
@@ -53,7 +50,7 @@ struct WrittenAddress {
 std::optional<WrittenAddress> read_address(std::span<const std::byte> bytes,
                                            AddressForm form) noexcept;
 // How an address is written; returns how many bytes that takes. kComma: IPv4.
-using AddressText = std::array<char, kLongestAddressText>;
+using AddressText = std::array<char, Address::kLongestText>;
 uint32_t write_address(const Address& address, AddressForm form, AddressText* out) noexcept;
 
 }  // namespace fettle

@@ -9,6 +9,7 @@
 #include "core/resize.h"
 #include "core/side_by_side.h"
 #include "rules/describe_rules.h"
+#include "rules/stream_trial.h"
 
 namespace fettle {
 namespace {
@@ -35,7 +36,12 @@ Found apply_to(const Program& program, const PacketTest& test) {
       .counters = &counters, .rules = rules, .log = nullptr, .impairments = {.clocks = clocks}};
   Found found;
   found.outcome = program.apply(packet, metadata, state);
-  found.bytes.assign(packet.data, packet.data + packet.size);
+  if (found.outcome.stream) {
+    found.bytes = StreamTrial().edit(program, packet, found.outcome, 0);
+    if (found.bytes.empty()) found.outcome.verdict = Verdict::kDrop;
+  } else {
+    found.bytes.assign(packet.data, packet.data + packet.size);
+  }
   found.mark = metadata.mark;
   for (size_t i = 0; i < names.size(); ++i) {
     if (rules[i].hits > 0) found.rules.push_back(names[i]);

@@ -121,7 +121,7 @@ TEST(ExplanationTest, JsonIsOneLineAPacket) {
       R"({"step": "set window 1", "missed": true, "changed": []}, )"
       R"({"step": "write 4142 at payload+1", "missed": false, "changed": [[26, 28], [29, 31]]}, )"
       R"({"step": "mark 0x5", "missed": false, "changed": []}]}], "verdict": "accept", )"
-      R"("decided_by": "default", "mark_before": 1, "mark_after": 5, "delay_ns": 0, "changed": true, )"
+      R"("decided_by": "default", "mark_before": 1, "mark_after": 5, "delay_ns": 0, "stream": [], "changed": true, )"
       R"("before": "450000201c46000040114a850a0000010a00000200010002000cebd000000000", )"
       R"("after": "450000201c46000040114a850a0000010a00000200010002000ca98f00414200"})"
       "\n");

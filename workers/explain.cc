@@ -42,6 +42,7 @@ class Explainer {
         metadata_(flags.metadata.metadata()),
         clocks_(rules.program.needs().clocks) {
     impairments_.clocks = clocks_;
+    if (rules.program.needs().streams) streams_ = std::make_unique<StreamTrial>();
     style_.colour = wants_colour(STDOUT_FILENO);
     style_.whole = flags.whole;
   }
@@ -72,7 +73,8 @@ class Explainer {
     const auto network = network_layer(record.link_type, record.frame);
     if (!network) return show_other(record);
     impairments_.now = record.time_ns;
-    const Explanation explanation = explain_packet(rules_, *network, metadata_, impairments_);
+    const Explanation explanation =
+        explain_packet(rules_, *network, metadata_, impairments_, streams_.get());
     if (!is_wanted(flags_, explanation)) return {};
     ++shown_;
     return print_out(flags_.json ? explanation_json(explanation, number_, record.time_ns)
@@ -93,6 +95,7 @@ class Explainer {
   Metadata metadata_;
   std::vector<std::atomic<uint64_t>> clocks_;
   ImpairmentState impairments_;
+  std::unique_ptr<StreamTrial> streams_;
   SideBySide style_;
   uint64_t number_ = 0;
   uint64_t shown_ = 0;

@@ -60,13 +60,18 @@ std::string range_text(const Difference& range) {
   return out;
 }
 
-std::string step_line(const ExplainedStep& step) {
-  std::string out = fmt::format("    {:<6}  {}", step.missed ? "missed" : "done", step.text);
-  if (!step.changed.empty()) out += "; changed bytes";
-  for (size_t i = 0; i < step.changed.size(); ++i) {
-    out += fmt::format("{}{}", i == 0 ? " " : ", ", range_text(step.changed[i]));
+std::string changed_text(const std::vector<Difference>& changed) {
+  std::string out;
+  if (!changed.empty()) out += "; changed bytes";
+  for (size_t i = 0; i < changed.size(); ++i) {
+    out += fmt::format("{}{}", i == 0 ? " " : ", ", range_text(changed[i]));
   }
-  return out + "\n";
+  return out;
+}
+
+std::string step_line(const ExplainedStep& step) {
+  return fmt::format("    {:<6}  {}{}\n", step.missed ? "missed" : "done", step.text,
+                     changed_text(step.changed));
 }
 
 std::string hex(std::span<const std::byte> bytes) {
@@ -76,14 +81,17 @@ std::string hex(std::span<const std::byte> bytes) {
   return out;
 }
 
-std::string step_json(const ExplainedStep& step) {
-  std::string out = fmt::format("{{\"step\": {}, \"missed\": {}, \"changed\": [",
-                                json_string(step.text), step.missed);
-  for (const Difference& range : step.changed) {
-    out +=
-        fmt::format("{}[{}, {}]", &range == step.changed.data() ? "" : ", ", range.from, range.to);
+std::string ranges_json(const std::vector<Difference>& changed) {
+  std::string out = "[";
+  for (const Difference& range : changed) {
+    out += fmt::format("{}[{}, {}]", &range == changed.data() ? "" : ", ", range.from, range.to);
   }
-  return out + "]}";
+  return out + "]";
+}
+
+std::string step_json(const ExplainedStep& step) {
+  return fmt::format("{{\"step\": {}, \"missed\": {}, \"changed\": {}}}", json_string(step.text),
+                     step.missed, ranges_json(step.changed));
 }
 
 std::string rule_json(const ExplainedRule& rule) {
@@ -97,7 +105,7 @@ std::string rule_json(const ExplainedRule& rule) {
 }  // namespace
 
 Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes, Metadata metadata,
-                           ImpairmentState& impairments) {
+                           ImpairmentState& impairments, StreamTrial* streams) {
   std::vector<std::byte> room(std::max(bytes.size(), kLongestPacket));
   std::ranges::copy(bytes, room.begin());
   Packet packet = parse(std::span(room).first(bytes.size()));
@@ -123,6 +131,13 @@ Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes,
   out.delay = out.dropped ? 0 : outcome.delay;
   out.mark_after = metadata.mark;
   out.after.assign(packet.data, packet.data + packet.size);
+  if (outcome.stream && streams != nullptr) {
+    const auto now = static_cast<uint32_t>(impairments.now / 1'000'000);
+    std::vector<std::byte> left = streams->edit(rules.program, packet, outcome, now);
+    out.stream = differences(out.after, left);
+    out.dropped = left.empty();
+    out.after = std::move(left);
+  }
   return out;
 }
 
@@ -134,6 +149,9 @@ std::string explanation_text(const Explanation& explanation, uint64_t number,
     for (const ExplainedStep& step : rule.steps) out += step_line(step);
   }
   if (explanation.rules.empty()) out += "  no rule matches\n";
+  if (!explanation.stream.empty()) {
+    out += fmt::format("  its stream's edits{}\n", changed_text(explanation.stream));
+  }
   out += fmt::format("  {} ({})", explanation.verdict, explanation.decided_by);
   if (explanation.mark_before != explanation.mark_after) {
     out +=
@@ -155,12 +173,12 @@ std::string explanation_json(const Explanation& explanation, uint64_t number, ui
   }
   return fmt::format(
       "{{\"packet\": {}, \"time_ns\": {}, \"summary\": {}, \"rules\": [{}], \"verdict\": {}, "
-      "\"decided_by\": {}, \"mark_before\": {}, \"mark_after\": {}, \"delay_ns\": {}, \"changed\": "
-      "{}, \"before\": "
-      "\"{}\", \"after\": {}}}\n",
+      "\"decided_by\": {}, \"mark_before\": {}, \"mark_after\": {}, \"delay_ns\": {}, \"stream\": "
+      "{}, \"changed\": {}, \"before\": \"{}\", \"after\": {}}}\n",
       number, time_ns, json_string(explanation.summary), rules, json_string(explanation.verdict),
       json_string(explanation.decided_by), explanation.mark_before, explanation.mark_after,
-      explanation.delay, explanation.changed(), hex(explanation.before),
+      explanation.delay, ranges_json(explanation.stream), explanation.changed(),
+      hex(explanation.before),
       explanation.dropped ? "null" : fmt::format("\"{}\"", hex(explanation.after)));
 }
 

@@ -9,6 +9,7 @@
 #include "core/packet.h"
 #include "core/side_by_side.h"
 #include "rules/compile.h"
+#include "rules/stream_trial.h"
 
 namespace fettle {
 
@@ -28,7 +29,8 @@ struct Explanation {
   std::string verdict;               // "accept", "queue 8"
   std::string decided_by;            // `rule "x"`, `on-miss of rule "x"`, `default`, `malformed`
   bool dropped = false;
-  uint64_t delay = 0;  // nanoseconds
+  uint64_t delay = 0;              // nanoseconds
+  std::vector<Difference> stream;  // what its stream's edits have made of the packet that was left
   uint32_t mark_before = 0, mark_after = 0;
   std::vector<std::byte> before, after;  // `after` means nothing where it is dropped
 
@@ -36,9 +38,10 @@ struct Explanation {
 };
 
 // Runs the rules over the IP packet that begins with bytes[0], which it changes. What impairments
-// remember from one packet to the next is in `state`.
+// remember from one packet to the next is in `state`, what streams do in `streams`; null: they are
+// not edited.
 Explanation explain_packet(const LoadedRules& rules, std::span<std::byte> bytes, Metadata metadata,
-                           ImpairmentState& state);
+                           ImpairmentState& state, StreamTrial* streams = nullptr);
 
 // The number counts a capture's packets from 1. Text ends with a newline, JSON too: one object a
 // line, byte strings in hex, `after` null for what is dropped.
