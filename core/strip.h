@@ -17,7 +17,8 @@ namespace fettle {
 Edit strip_ipv4_options(Packet& packet);
 
 // Whether the header has an option that a router fills in (record route, timestamp, source route).
-// Linux does so behind the hook FORWARD, at places that it has found before it.
+// Linux does so behind the hooks FORWARD and INPUT (there in what it answers), at places that it
+// has found before them.
 bool has_option_to_fill_in(const Packet& packet);
 
 // Every timestamps option (kind 8) of a TCP header, up to where its options are malformed. kMiss:

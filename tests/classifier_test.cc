@@ -3,11 +3,13 @@
 #include "rules/classifier.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "rules/packet_filter.h"
 #include "rules/parse.h"
 #include "tests/packet_builder.h"
 
@@ -92,6 +94,16 @@ bool has_pattern(const Operand& operand, const Packet& p) {
                      wanted.begin(), wanted.end()) != end;
 }
 
+// Of the form that RandomMatches makes: "ip[AT] & 15 = VALUE", or ip6.
+bool passes(const Operand& operand, const Packet& p) {
+  const std::string& text = std::get<FilterMatch>(operand).expression;
+  unsigned at = 0, value = 0;
+  const size_t bracket = text.find('[');
+  EXPECT_EQ(std::sscanf(text.c_str() + bracket, "[%u] & 15 = %u", &at, &value), 2) << text;
+  const Family family = bracket == 2 ? Family::kIpv4 : Family::kIpv6;
+  return p.family == family && at < p.size && (load_u8(p.data + at) & 15) == value;
+}
+
 bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metadata& m) {
   const auto contains = [&](const std::byte* at) {
     return std::get<Prefix>(operand).contains(Address::from_bytes(p.family, at));
@@ -136,6 +148,8 @@ bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metad
       return has_bytes(operand, p);
     case Key::kPayload:
       return has_pattern(operand, p);
+    case Key::kFilter:
+      return passes(operand, p);
   }
   return false;
 }
@@ -284,6 +298,8 @@ class RandomMatches {
         return bytes();
       case Key::kPayload:
         return pattern();
+      case Key::kFilter:
+        return filter();
     }
     return range(1);
   }
@@ -321,6 +337,15 @@ class RandomMatches {
     const auto at = all.begin() + random_.below(40);
     PatternMatch out{.pattern = pattern_of({at, at + size}), .ignore_case = false, .where = {}};
     if (random_.one_in(8)) out.pattern += pattern_of({std::byte(random_.below(256))});
+    return out;
+  }
+
+  Operand filter() {
+    FilterMatch out{.expression = fmt::format("ip{}[{}] & 15 = {}", random_.one_in(2) ? "" : "6",
+                                              random_.below(60), random_.below(8)),
+                    .program = {}};
+    std::string why;
+    out.program = compile_filter(out.expression, &why).value();
     return out;
   }
 
@@ -427,7 +452,7 @@ const std::vector<Key> kAllKeys = {Key::kFamily,   Key::kProtocol, Key::kSrc,   
                                    Key::kSrcPort,  Key::kDstPort,  Key::kPort,     Key::kHook,
                                    Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
                                    Key::kDscp,     Key::kLength,   Key::kTcpFlags, Key::kFragment,
-                                   Key::kIcmpType, Key::kBytes,    Key::kPayload};
+                                   Key::kIcmpType, Key::kBytes,    Key::kPayload,  Key::kFilter};
 
 struct SetCase {
   const char* name;

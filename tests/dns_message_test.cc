@@ -16,17 +16,17 @@ using testing::hex;
 using testing::to_hex;
 using Outcome = DnsTranslation::Outcome;
 
-// 198.51.100.1 = 10.9.1.22, 198.51.100.2 = 1.2.3.4, 192.0.2.0/24 = 10.1.2.0/24, 2001:db8::1 =
-// fd00::ab
+// 198.51.100.1 = 10.9.1.22, 198.51.100.2 = 1.2.3.4, 192.0.2.0/24 = 10.1.2.0/24,
+// 9.9.9.9 = 203.0.113.200, 2001:db8::1 = fd00::ab
 AddressTable table() {
   const auto entry = [](const char* inside, const char* outside) {
     return TableEntry{*Prefix::parse(inside), *Prefix::parse(outside), {}};
   };
   size_t duplicate = 0;
-  return *AddressTable::build(
-      {entry("198.51.100.1", "10.9.1.22"), entry("198.51.100.2", "1.2.3.4"),
-       entry("192.0.2.0/24", "10.1.2.0/24"), entry("2001:db8::1", "fd00::ab")},
-      false, &duplicate);
+  return *AddressTable::build({entry("198.51.100.1", "10.9.1.22"), entry("198.51.100.2", "1.2.3.4"),
+                               entry("192.0.2.0/24", "10.1.2.0/24"),
+                               entry("2001:db8::1", "fd00::ab"), entry("9.9.9.9", "203.0.113.200")},
+                              false, &duplicate);
 }
 
 // A message put together by its parts.
@@ -109,6 +109,8 @@ TEST(DnsMessage, QuestionsForReverseNamesBecomeLongerOrShorter) {
                  Message(1, 0, 0, 0, 0x0100).question("22.1.9.10.in-addr.arpa.", kPtr));
   expect_becomes(Message(1, 0, 0, 0, 0x0100).question("2.100.51.198.In-AddR.ARPA.", kPtr),
                  Message(1, 0, 0, 0, 0x0100).question("4.3.2.1.In-AddR.ARPA.", kPtr));
+  expect_becomes(Message(1, 0, 0, 0, 0x0100).question("9.9.9.9.in-addr.arpa.", kPtr),
+                 Message(1, 0, 0, 0, 0x0100).question("200.113.0.203.in-addr.arpa.", kPtr));
 }
 
 TEST(DnsMessage, SixteenBytesOfReverseName) {
@@ -252,23 +254,28 @@ TEST(DnsMessage, SignedMessagesAreRefusedWhereTheyWouldChange) {
 }
 
 TEST(DnsMessage, GrowsBeyond512BytesOnlyWithEdns) {
-  const auto message = [](const char* name, bool edns) {
+  // So many bytes with 9.9.9.9's name.
+  const auto message = [](const char* name, uint32_t size, bool edns) {
+    constexpr uint32_t kRest = 12 + 26 + 12;  // header, question, the record but its data
+    const uint32_t text = size - kRest - (edns ? 11 : 0);
     Message out(1, 1, 0, edns ? 1 : 0);
-    out.question(name, kPtr).record("t.", kTxt, 440).raw(to_hex(ByteVector(440, std::byte{7})));
+    out.question(name, kPtr).record(">12", kTxt, text).raw(to_hex(ByteVector(text)));
     if (edns) out.record("", kOpt, 0, 4096);
     return out;
   };
-  const std::string shorter = "2.2.0.192.in-addr.arpa.";  // 192.0.2.2 -> 10.1.2.2, no longer
-  ASSERT_LT(message(shorter.c_str(), false).bytes.size(), 512u);
-  EXPECT_EQ(translated(message(shorter.c_str(), false)).outcome, Outcome::kChanged);
-  const auto grown = [&](bool edns) {
-    Message out = message("9.9.9.9.example.", edns);
-    out.bytes[7] = std::byte{2};
-    return out.record("2.100.51.198.in-addr.arpa.", kTxt, 0);
-  };
-  ASSERT_GT(grown(false).bytes.size(), 512u);
-  EXPECT_EQ(translated(grown(false)).outcome, Outcome::kChanged);      // it came longer than 512
-  EXPECT_EQ(translated(grown(true), 500).outcome, Outcome::kRefused);  // no room
+  const char* const kShort = "9.9.9.9.in-addr.arpa.";
+  const char* const kLong = "200.113.0.203.in-addr.arpa.";  // 6 bytes longer
+  ASSERT_EQ(message(kShort, 506, false).bytes.size(), 506u);
+  expect_becomes(message(kShort, 506, false), message(kLong, 506, false));
+  EXPECT_EQ(translated(message(kShort, 507, false)).outcome, Outcome::kRefused);
+  EXPECT_EQ(translated(message(kShort, 600, false)).outcome, Outcome::kRefused);
+  expect_becomes(message(kShort, 507, true), message(kLong, 507, true));
+  // One that becomes shorter may stay longer than that.
+  EXPECT_EQ(translated(message("2.100.51.198.in-addr.arpa.", 600, false)).outcome,
+            Outcome::kChanged);
+  // Room for less than the message, and for none of its growth.
+  EXPECT_EQ(translated(message(kShort, 506, false), 505).outcome, Outcome::kRefused);
+  EXPECT_EQ(translated(message(kShort, 506, false), 511).outcome, Outcome::kRefused);
 }
 
 TEST(DnsMessage, WorkIsBoundedWhateverTheMessageAsksFor) {

@@ -177,7 +177,7 @@ TEST(StripStep, TheSurplusBehindUdpIsNoPayload) {
   EXPECT_EQ(run("3", udp(9)).bytes, to_hex(udp(6)));
 }
 
-TEST(StripStep, InForwardWhatTheKernelStillFillsInStays) {
+TEST(StripStep, InForwardAndInputWhatTheKernelStillFillsInStays) {
   const ByteVector recorded =
       v4().options(hex("07 07 04 00000000")).udp(1, 2).payload(filled(4)).build().bytes;
   const ByteVector alert = v4().options(hex("94040000")).udp(1, 2).build().bytes;
@@ -186,6 +186,7 @@ TEST(StripStep, InForwardWhatTheKernelStillFillsInStays) {
   EXPECT_EQ(run("'ip-options'", recorded, Hook::kForward).bytes, to_hex(recorded));
   EXPECT_EQ(run("'ip-options'", recorded, Hook::kForward).misses, 1u);
   EXPECT_EQ(run("'ip-options'", route, Hook::kForward).misses, 1u);
+  EXPECT_EQ(run("'ip-options'", recorded, Hook::kInput).misses, 1u);
   EXPECT_EQ(run("'ip-options'", recorded, Hook::kPrerouting).misses, 0u);
   EXPECT_EQ(run("'ip-options'", recorded, Hook::kPostrouting).misses, 0u);
   EXPECT_EQ(run("'ip-options'", alert, Hook::kForward).misses, 0u);

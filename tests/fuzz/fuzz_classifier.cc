@@ -4,12 +4,15 @@
 // Input: how the packet is made, the packet's fields, the metadata's, then rules.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
+
+#include <pcap/bpf.h>
 
 #include "rules/classifier.h"
 
@@ -84,10 +87,11 @@ void make_packet(Input& in, std::byte* at) {
 }
 
 constexpr Key kMetadataKeys[] = {Key::kFamily, Key::kHook, Key::kIn, Key::kOut, Key::kMark};
-constexpr Key kPacketKeys[] = {
-    Key::kFamily, Key::kProtocol, Key::kSrc,      Key::kDst,      Key::kSrcPort,  Key::kDstPort,
-    Key::kPort,   Key::kHook,     Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
-    Key::kDscp,   Key::kLength,   Key::kTcpFlags, Key::kFragment, Key::kIcmpType, Key::kBytes};
+constexpr Key kPacketKeys[] = {Key::kFamily,   Key::kProtocol, Key::kSrc,      Key::kDst,
+                               Key::kSrcPort,  Key::kDstPort,  Key::kPort,     Key::kHook,
+                               Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
+                               Key::kDscp,     Key::kLength,   Key::kTcpFlags, Key::kFragment,
+                               Key::kIcmpType, Key::kBytes,    Key::kFilter};
 
 Range range(Input& in, uint32_t most) {
   const uint32_t low = in.number(most);
@@ -127,6 +131,14 @@ Operand operand(Input& in, Key key) {
                         .at = in.below(64),
                         .value = {value},
                         .mask = {std::byte{0x0f}}};
+    }
+    case Key::kFilter: {
+      const bpf_insn program[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, in.below(kPacketSize)),
+                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, in.number(255), 0, 1),
+                                  BPF_STMT(BPF_RET | BPF_K, 1), BPF_STMT(BPF_RET | BPF_K, 0)};
+      FilterMatch out;
+      for (const bpf_insn& one : program) out.program.push_back(std::bit_cast<uint64_t>(one));
+      return out;
     }
     case Key::kProtocol:
     case Key::kTtl:

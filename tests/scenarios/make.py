@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 
-from scapy.all import (ICMP, IP, TCP, UDP, CookedLinux, Dot1AD, Dot1Q, Ether, IPerror, IPv6,
-                       IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop,
+from scapy.all import (DNS, DNSQR, DNSRR, DNSRROPT, ICMP, IP, TCP, UDP, CookedLinux, Dot1AD, Dot1Q, Ether, IPerror,
+                       IPv6, IPOption_LSRR, IPOption_NOP, IPOption_Router_Alert, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop,
                        Padding, PPP, PPPoE, Raw, fragment, wrpcap)
 
 ETH = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -151,6 +151,31 @@ steps = [{ strip = "ip-options" }]
       (stamped(False), stamped(False)),
       (optioned(IPOption_Router_Alert()), optioned([IPOption_NOP()] * 4)), (route, optioned([IPOption_NOP()] * 12)),
       (optioned([]), optioned([]))], {"changed": 4, "rules": [[3, 1], [3, 1]]}
+
+    def answer(address, name, back=True):
+        ports = {"sport": 53, "dport": 4000} if back else {"sport": 4000, "dport": 53}
+        records = DNSRR(rrname="www.lab.example", rdata=address) / DNSRR(
+            rrname=name, type="PTR", rdata="www.lab.example") if back else None
+        return ETH / IP(src="10.0.0.1", dst="10.0.0.2", id=3) / UDP(**ports) / DNS(
+            id=7, qr=back, qd=DNSQR(qname=name, qtype="PTR"), an=records, ar=DNSRROPT(rclass=1232))
+    other = ETH / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=53, dport=9) / Raw(b"no message")
+    outside, inside = "1.100.51.198.in-addr.arpa", "3.0.1.10.in-addr.arpa"
+    yield "dns-names-and-addresses-are-translated", """[table.published]
+"10.1.0.3" = "198.51.100.1"
+
+[[rule]]
+name  = "answer"
+match = { protocol = "udp", src-port = 53 }
+steps = [{ dns = "published", reverse = true }]
+
+[[rule]]
+name  = "question"
+match = { protocol = "udp", dst-port = 53 }
+steps = [{ dns = "published" }]
+""", [(answer("198.51.100.1", outside), answer("10.1.0.3", inside)),
+      (answer("198.51.100.2", "9.100.51.198.in-addr.arpa"), answer("198.51.100.2", "9.100.51.198.in-addr.arpa")),
+      (answer("", inside, False), answer("", outside, False)),
+      (other, other)], {"changed": 2, "rules": [[3, 1], [1, 0]]}
 
     def error(inner, port):
         quoted = IPerror(bytes(IP(src=inner, dst="203.0.113.9", ttl=3) / UDP(sport=port, dport=53) / Raw(b"question")))
