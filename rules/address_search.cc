@@ -130,23 +130,23 @@ uint32_t find_quads(const AddressTable& table, const Reader& text, char between,
 
 bool in_ipv6(char c) { return is_hex(c) || c == ':' || c == '.'; }
 
-// The run of an IPv6 address's characters around a colon; a colon that only joins it to what stands
-// before or behind is none of it.
+// The run of an IPv6 address's characters around a colon, which may have begun before the text; a
+// colon or dot that only joins it to what stands before or behind is none of it.
 struct Run {
-  uint32_t begin, end;
+  int64_t begin, end;
 };
-Run ipv6_run(const Reader& text, uint32_t from, uint32_t colon) {
+Run ipv6_run(const Reader& text, int64_t colon) {
   Run run{colon, colon};
-  while (run.begin > from && in_ipv6(text.at(run.begin - 1))) --run.begin;
-  while (run.end < text.size() && in_ipv6(text.at(run.end))) ++run.end;
+  while (in_ipv6(text.at(run.begin - 1))) --run.begin;
+  while (in_ipv6(text.at(run.end))) ++run.end;
   return run;
 }
+bool only_joins(const Reader& text, int64_t at, int64_t inward) {
+  return text.at(at) == '.' || (text.at(at) == ':' && text.at(inward) != ':');
+}
 Run trimmed(const Reader& text, Run run) {
-  const auto single = [&](uint32_t at, uint32_t inward) {
-    return text.at(at) == '.' || (text.at(at) == ':' && text.at(inward) != ':');
-  };
-  if (run.end - run.begin > 2 && single(run.begin, run.begin + 1)) ++run.begin;
-  if (run.end - run.begin > 2 && single(run.end - 1, run.end - 2)) --run.end;
+  if (run.end - run.begin > 2 && only_joins(text, run.begin, run.begin + 1)) ++run.begin;
+  if (run.end - run.begin > 2 && only_joins(text, run.end - 1, run.end - 2)) --run.end;
   return run;
 }
 
@@ -156,33 +156,38 @@ void find_ipv6(const AddressTable& table, const Reader& text, EditList& list) {
     const Bytes rest = text.from(from);
     const void* found = std::memchr(rest.data(), ':', rest.size());
     if (found == nullptr) return;
-    const auto colon =
-        static_cast<uint32_t>(static_cast<const std::byte*>(found) - rest.data()) + from;
-    const Run whole = ipv6_run(text, from, colon);
+    const Run whole = ipv6_run(text, static_cast<const std::byte*>(found) - rest.data() + from);
     const Run run = trimmed(text, whole);
-    from = whole.end;
-    const bool open = !text.ends() && whole.end == text.size();
-    if (open || is_word(text.at(int64_t{run.begin} - 1)) || is_word(text.at(run.end))) continue;
-    if (run.end - run.begin >= Address::kLongestText) continue;
-    const auto* characters = reinterpret_cast<const char*>(text.from(run.begin).data());
-    const auto address = Address::parse({characters, run.end - run.begin});
+    from = static_cast<uint32_t>(whole.end);
+    const bool open = !text.ends() && from == text.size();
+    if (open || run.begin < 0 || is_word(text.at(run.begin - 1)) || is_word(text.at(run.end)) ||
+        run.end - run.begin >= int64_t{Address::kLongestText}) {
+      continue;
+    }
+    const auto begin = static_cast<uint32_t>(run.begin);
+    const auto size = static_cast<uint32_t>(run.end - run.begin);
+    const auto address =
+        Address::parse({reinterpret_cast<const char*>(text.from(begin).data()), size});
     if (!address || address->family != Family::kIpv6) continue;
-    add(table, *address, run.begin, run.end - run.begin, AddressForm::kText, list);
+    add(table, *address, begin, size, AddressForm::kText, list);
     if (list.full()) return;
   }
 }
 
 uint32_t open_ipv6(const Reader& text) {
   if (text.ends()) return 0;
-  uint32_t begin = text.size();
-  bool colon = false;
-  while (begin > 0 && in_ipv6(text.at(begin - 1)) && text.size() - begin <= Address::kLongestText) {
-    colon |= text.at(--begin) == ':';
+  const int64_t end = text.size();
+  Run run{end, end};
+  while (in_ipv6(text.at(run.begin - 1)) && end - run.begin <= int64_t{Address::kLongestText} + 1) {
+    --run.begin;
   }
-  const uint32_t size = text.size() - begin;
-  const bool possible = size > 0 && size <= Address::kLongestText && (colon || size <= 4) &&
-                        !is_word(text.at(int64_t{begin} - 1));
-  return possible ? size : 0;
+  if (end - run.begin > 1 && only_joins(text, run.begin, run.begin + 1)) ++run.begin;
+  bool colon = false;
+  for (int64_t i = run.begin; i < end; ++i) colon |= text.at(i) == ':';
+  const int64_t size = end - run.begin;
+  const bool possible = run.begin >= 0 && size > 0 && size <= int64_t{Address::kLongestText} &&
+                        (colon || size <= 4) && !is_word(text.at(run.begin - 1));
+  return possible ? static_cast<uint32_t>(size) : 0;
 }
 
 }  // namespace
@@ -259,12 +264,13 @@ std::optional<WrittenAddress> read_address(Bytes bytes, AddressForm form) noexce
     return WrittenAddress{Address::ipv4(quad.value), quad.size};
   }
   if (form == AddressForm::kComma) return std::nullopt;
-  Run run = ipv6_run(reader, 0, 0);
-  if (run.end > 2 && reader.at(run.end - 1) == ':' && reader.at(run.end - 2) != ':') --run.end;
-  if (run.end >= Address::kLongestText || is_word(reader.at(run.end))) return std::nullopt;
-  const auto address = Address::parse({reinterpret_cast<const char*>(bytes.data()), run.end});
+  int64_t end = ipv6_run(reader, 0).end;
+  if (end > 2 && only_joins(reader, end - 1, end - 2)) --end;
+  if (end >= int64_t{Address::kLongestText} || is_word(reader.at(end))) return std::nullopt;
+  const auto size = static_cast<uint32_t>(end);
+  const auto address = Address::parse({reinterpret_cast<const char*>(bytes.data()), size});
   if (!address) return std::nullopt;
-  return WrittenAddress{*address, run.end};
+  return WrittenAddress{*address, size};
 }
 
 uint32_t write_address(const Address& address, AddressForm form, AddressText* out) noexcept {
