@@ -114,7 +114,8 @@ def change_row(size, rules, name, title, target):
                 Part("subject", context.shop.fettle(rules, "--no-gso"), load), *others(context, load)]
     return Row(name, title, parts,
                [Claim("CPU per packet, to that of the bare loop that returns payloads", ratio("cpu_ns"), target),
-                Claim("packets/s, to the same", ratio("pps"), 0.97, at_most=False),
+                # A queue is flooded and its worker never sleeps, so this says the same the other way about.
+                Claim("packets/s, to the same", ratio("pps"), 1 / target, at_most=False),
                 user_time(200)])
 
 
