@@ -17,11 +17,15 @@ namespace {
 constexpr uint64_t kLongestSleep = 100'000'000;  // ns; a lost wake-up costs this much
 constexpr uint32_t kMostSmall = 4096;
 constexpr uint32_t kMostLarge = 128;
+constexpr uint32_t kMostSegments = 512;
 
 }  // namespace
 
 HeldPackets::Size room_for_held(const Heritage& heritage) {
-  const uint32_t packets = heritage.options.settings.length;
+  // Segments wait for their neighbours alone; what is delayed may be all that there is.
+  const uint32_t length = heritage.options.settings.length;
+  const bool impairs = heritage.program->needs().impairs;
+  const uint32_t packets = impairs ? length : std::min(length, kMostSegments);
   const bool changes = heritage.program->needs().changes;
   return {.packets = packets,
           .small = changes ? std::min(packets, kMostSmall) : 0,
