@@ -219,7 +219,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{with_steps("{ insert = \"00\", at = 0, as = \"txt\" }"), "3:40",
                 "did you mean \"text\"?"},
         Refused{with_steps("{ insert = \"00\" }"), "3:10", "insert needs `at`"},
-        Refused{with_steps("{ insert = \"00\", at = 0, from = \"payload\" }"), "3:34",
+        Refused{with_steps("{ insert = \"00\", at = 0, from = \"payload\" }"), "3:35",
                 "unknown key of insert \"from\""},
         Refused{with_steps("{ delete = 0, at = 0 }"), "3:21",
                 "delete: found 0, expected a number from 1 to 65535"},
