@@ -9,7 +9,8 @@ for tool in dig traceroute curl; do
   command -v $tool >/dev/null || skip "$tool is not there: deploy/install-dependencies --tests"
 done
 
-sed -e "s/^\"10.9.1.2\" = .*/\"$client_address4\" = \"$outside\"/" -e 's/^match = \(.*\)"10\.9\.0\.0/match = \1"10.1.0.0/' \
+sed -e "s/^\"10.9.1.2\" = .*/\"$client_address4\" = \"$outside\"/" \
+  -e 's/^match = \(.*\)"10\.9\.0\.0/match = \1"10.1.0.0/' \
   "$root_dir/deploy/recipes/icmp-errors.toml" >"$work/recipe.toml"
 # Blocks are parted by empty lines.
 awk 'BEGIN { RS = ""; ORS = "\n\n" } !/^\[\[test/ && !/quoted-network"/ || /^#/' "$work/recipe.toml" >"$work/outer.toml"

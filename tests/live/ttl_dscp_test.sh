@@ -13,11 +13,12 @@ send() {  # number of the try: the destination port is 7000 and that
 import socket, sys
 for address in sys.argv[2:]:
     v6 = ":" in address
+    level = socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP
     for port, tos in ((6000, 0x02), (5060, 0), (40000, 0xb8)):
         s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
         s.bind(("", port))
-        s.setsockopt(*((socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if v6 else (socket.IPPROTO_IP, socket.IP_TOS)), tos)
-        s.setsockopt(*((socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if v6 else (socket.IPPROTO_IP, socket.IP_TTL)), 128)
+        s.setsockopt(level, socket.IPV6_TCLASS if v6 else socket.IP_TOS, tos)
+        s.setsockopt(level, socket.IPV6_UNICAST_HOPS if v6 else socket.IP_TTL, 128)
         s.sendto(b"x" * 20, (address, 7000 + int(sys.argv[1])))
 PYTHON
 }
