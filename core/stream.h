@@ -80,9 +80,10 @@ class StreamEditor {
                             // the end of the bytes less what is withheld
     uint32_t withhold = 0;  // last bytes that may begin a match; <= stream::kMaxTail, else not
                             // withheld
+    bool more = false;      // there are more edits than had room
   };
-  // As many edits as there is room for may not be all: the packet is kCannot, and the sender
-  // repeats it in smaller segments.
+  // Where there are more: the packet is kCannot, and the sender repeats it when acknowledgements
+  // may have made room. Where no edit is waiting for one, those that had room are all that is done.
   // Answers that break these rules count as Counters::refused_edits, and edit nothing.
   virtual Found edit(const StreamText& text, std::span<StreamEdit> edits) = 0;
 
@@ -105,8 +106,12 @@ enum class StreamReason : uint8_t {
 struct StreamLimits {
   // Bytes of an IP packet that may leave: the MTU, or what a verdict takes.
   uint32_t packet = 65531;
-  uint32_t gso_size = 0;    // of a GSO packet; else 0
-  uint32_t tail_wait = 40;  // milliseconds
+  uint32_t gso_size = 0;  // of a GSO packet; else 0
+  // Milliseconds that an undecided tail waits: behind a segment with PSH, which its sender had no
+  // more to follow (RFC 9293, 3.9.1), and behind one without, of which more is on its way, be it
+  // after a retransmission time-out.
+  uint32_t tail_wait = 40;
+  uint32_t tail_wait_more = 1000;
   // Bytes that never came here and that the receiver acknowledges have passed elsewhere, unedited:
   // the stream goes on behind them. Else such an acknowledgement teaches nothing.
   bool trust_acknowledgements = false;

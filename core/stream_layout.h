@@ -21,7 +21,7 @@ namespace fettle::stream {
 
 constexpr uint32_t kNone = 0xffffffff;  // as an index
 constexpr uint32_t kWays = 8;           // places that a connection's hash leaves it
-constexpr uint32_t kMaxEdits = 128;     // remembered at a time, of one direction
+constexpr uint32_t kMaxEdits = 512;     // remembered at a time, of one direction
 constexpr uint32_t kMaxReplacement = 4096;
 constexpr uint32_t kMaxTail = 240;  // bytes withheld at a time, of one direction
 constexpr uint32_t kBefore = 4;     // last bytes decided that an editor is shown

@@ -87,7 +87,8 @@ StreamAction StreamUpdate::decide(uint32_t now, StreamEditor& editor) {
     known = segment_.seq;
   }
   const uint32_t age = stream.tail_size > 0 ? now - stream.tail_at : 0;
-  const uint32_t limit = output_.limits.tail_wait;
+  const StreamLimits& limits = output_.limits;
+  const uint32_t limit = segment_.has(kPsh) ? limits.tail_wait : limits.tail_wait_more;
   const bool over = stream.tail_size > 0 && age >= limit;
   const bool brings_new = before(known, end);
   if (!brings_new && !over) return hold(StreamReason::kTail, limit - age);
@@ -149,7 +150,9 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
   if (last || found.withhold > kMaxTail || found.withhold > bytes.size()) found.withhold = 0;
   const size_t decided = bytes.size() - found.withhold;
   const auto list = std::span<const StreamEdit>(edits).first(std::min(found.edits, kMaxEdits));
-  const bool all = found.edits < kMaxEdits;
+  const bool more = found.more || found.edits >= kMaxEdits;
+  const bool all = !more || stream.edit_count == 0;
+  if (more && all) ++table_.counters_.given_up;
   if (all && !valid(list, decided)) {
     ++table_.counters_.refused_edits;
   } else if (!all || !record(list)) {

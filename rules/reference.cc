@@ -70,21 +70,24 @@ of it; what they put there may be longer or shorter.
 - **A datagram** is edited as a whole, length fields and checksums included; each step sees what the
   ones before it left. Nothing found is a miss, and so is what `insert` misses.
 - **A TCP segment** belongs to a stream, and the stream is edited: a match that a segment boundary
-  cuts is found (the segment waits in the queue for the next one, 40 ms at most), retransmissions
+  cuts is found (the segment waits in the queue for the next one, for a second at most, and for 40
+  ms where its sender had nothing more to follow), retransmissions
   leave as the bytes left before, sequence numbers, acknowledgements and SACK blocks are shifted in
   both directions. The rule's match decides for each segment whether the step sees its bytes; a
   connection is looked after from the first such segment on. All steps see the stream as it came, and
-  of two that would change the same bytes the first has them. A stream's step is never a miss, and
+  of two whose matches overlap the first is done. A stream's step is never a miss, and
   a verdict of `drop` or `repeat` comes before it. Both directions of the connection must be queued to
   the same worker, which `--queue-balance` sees to. `at = N` has no meaning in a stream: it is a place
   in the segment, where what is as long as before can be written.
 - A stream's segment that grows beyond the outgoing interface's MTU is cut, and its second part waits
   for the sender to repeat it: lower the connection's MSS beforehand (`clamp-mss`).
 
-`replace` takes PCRE2's patterns; `$`, `^` and lines are as under Patterns, and in a stream `^`
-without `(?m)` is the connection's first byte. What a pattern may look back upon is four bytes where a
-segment boundary lies between, and 240 bytes at a time may wait to be decided: a match whose
-beginning is further from a segment's end is found only where it lies in one segment.
+`replace` takes PCRE2's patterns, as far as Vectorscan can sift payloads by them (`\K` is refused);
+`$`, `^` and lines are as under Patterns, and in a stream `^` without `(?m)` is the connection's first
+byte. What a pattern may look back upon is four bytes where a segment boundary lies between, and 240
+bytes at a time may wait to be decided: a match whose beginning is further from a segment's end is
+found only where it lies in one segment. Of one direction, 512 edits at a time may wait for their
+acknowledgement; what would be more waits with its segment, and is let be where one segment has more.
 
 As text, an address counts only where no letter, digit or further part adjoins: `10.9.1.2` is not
 found in `110.9.1.2`, `10.9.1.2.3` or `10.9.1.2.example.net`.

@@ -29,17 +29,17 @@ class RuleEditor final : public StreamEditor {
       const uint32_t rule = compiled_.stream_rules[static_cast<size_t>(std::countr_zero(left))];
       open = std::max(open, find(rule, bytes, text.packet.family));
     }
-    if (list.full()) return {.edits = stream::kMaxEdits, .withhold = 0};
     const auto size = static_cast<uint32_t>(text.bytes.size());
     // What cannot be withheld is decided as it is, with what was found in it.
-    if (open > 0 && open <= stream::kMaxTail) {
+    if (open > 0 && open <= stream::kMaxTail && !list.full()) {
       const uint32_t end = list.end_before(size - open);
       open = size - end;
       if (open <= stream::kMaxTail) list.cut(end);
     }
     std::ranges::copy(list.edits(), edits.begin());
     return {.edits = static_cast<uint32_t>(list.edits().size()),
-            .withhold = open <= stream::kMaxTail ? open : 0};
+            .withhold = open <= stream::kMaxTail && !list.full() ? open : 0,
+            .more = list.full()};
   }
 
  private:

@@ -20,6 +20,7 @@ StreamTrial::StreamTrial()
   output_.limits = {.packet = 65535,
                     .gso_size = 0,
                     .tail_wait = 0,
+                    .tail_wait_more = 0,
                     .trust_acknowledgements = true,
                     .recorded = true};
   output_.skip_hole = true;

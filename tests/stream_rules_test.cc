@@ -149,6 +149,30 @@ TEST(StreamRules, AWaitThatIsOverDecides) {
   EXPECT_EQ(ftp.left[0].data, "at 198.51.100.1");
 }
 
+TEST(StreamRules, ATailThatMoreIsToFollowWaitsLonger) {
+  Stream ftp(kFtp);
+  const Wire cut{.seq = 0, .ack = 1, .flags = 0x10, .data = "at 10.9.1.2"};
+  const StreamLimits limits;
+  EXPECT_EQ(ftp.send(0, cut, 1000), StreamAction::kHold);
+  EXPECT_EQ(ftp.output.wait, limits.tail_wait_more);
+  EXPECT_EQ(ftp.send(0, cut, 1000 + limits.tail_wait), StreamAction::kHold);
+  EXPECT_EQ(ftp.send(0, cut, 1000 + limits.tail_wait_more), StreamAction::kReplace);
+}
+
+TEST(StreamRules, MoreEditsThanHaveRoomDoNotStopTheConnection) {
+  Stream many(R"(
+[[rule]]
+match = { protocol = "tcp" }
+steps = [{ replace = 'a', with = 'b' }]
+)");
+  const std::string text(1000, 'a');
+  EXPECT_EQ(many.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = text}), StreamAction::kCannot)
+      << "the table has room for 256";
+  EXPECT_EQ(many.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = text.substr(0, 200)}),
+            StreamAction::kReplace);
+  EXPECT_EQ(many.left[0].data, std::string(200, 'b'));
+}
+
 TEST(StreamRules, AWordThatBeganInAnEarlierSegmentIsNone) {
   Stream ftp(kFtp);
   ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "no "});

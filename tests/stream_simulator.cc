@@ -181,7 +181,7 @@ void Simulation::box(uint32_t d, Bytes bytes, bool again) {
   StreamOutput output;
   output.area = area_;
   output.limits.packet = mtu_;
-  output.limits.tail_wait = options_.tail_wait;
+  output.limits.tail_wait = output.limits.tail_wait_more = options_.tail_wait;
   const uint64_t timeouts = table_.counters().timeouts;
   const StreamAction action = options_.process ? options_.process(packet, now_, editor_, output)
                                                : table_.process(packet, now_, editor_, output);

@@ -44,6 +44,7 @@ void PacketLoop::take_segment(InHand& hand, uint64_t now) {
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
+  if (streams_->newly_changed()) bump(states_.front().counters->changed);
   if (hand.outcome.verdict == Verdict::kDrop) {
     bump(counters_->stream_dropped);
   } else if (streams_->replaced()) {

@@ -48,11 +48,12 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
                                      bool last) noexcept {
   set_limits(hand, interfaces);
   output_.area = area_;
-  const uint32_t tail_wait = output_.limits.tail_wait;
-  if (last) output_.limits.tail_wait = 0;
+  const StreamLimits limits = output_.limits;
+  if (last) output_.limits.tail_wait = output_.limits.tail_wait_more = 0;
   const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
-  output_.limits.tail_wait = tail_wait;
+  output_.limits = limits;
   Outcome& outcome = hand.outcome;
+  const bool was_changed = outcome.changed;
   switch (action) {
     case StreamAction::kHold:
       if (!last) return Fate::kWaits;
@@ -70,6 +71,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
       outcome.verdict = Verdict::kDrop;
       break;
   }
+  newly_changed_ = !was_changed && outcome.changed && outcome.verdict != Verdict::kDrop;
   return Fate::kGoes;
 }
 

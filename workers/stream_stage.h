@@ -44,6 +44,7 @@ class StreamStage {
   uint32_t wait() const;
   bool split() const { return output_.piece_count > 1; }
   bool replaced() const { return output_.piece_count > 0; }
+  bool newly_changed() const { return newly_changed_; }  // by its stream's edits alone
 
  private:
   uint64_t tag_of(uint32_t direction) const {
@@ -56,6 +57,7 @@ class StreamStage {
   StreamTable table_;
   std::vector<std::byte> area_;
   StreamOutput output_;
+  bool newly_changed_ = false;
 };
 
 }  // namespace fettle
