@@ -182,10 +182,14 @@ void Simulation::box(uint32_t d, Bytes bytes, bool again) {
   output.area = area_;
   output.limits.packet = mtu_;
   output.limits.tail_wait = output.limits.tail_wait_more = options_.tail_wait;
-  const uint64_t timeouts = table_.counters().timeouts;
+  const auto timeouts_so_far = [this] {
+    const auto& elsewhere = options_.timeouts_elsewhere;
+    return table_.counters().timeouts + (elsewhere ? elsewhere() : 0);
+  };
+  const uint64_t timeouts = timeouts_so_far();
   const StreamAction action = options_.process ? options_.process(packet, now_, editor_, output)
                                                : table_.process(packet, now_, editor_, output);
-  timeouts_ += table_.counters().timeouts - timeouts;
+  timeouts_ += timeouts_so_far() - timeouts;
   std::vector<Bytes> pieces;  // for what is released goes through the same area
   for (uint32_t i = 0; i < output.piece_count; ++i)
     pieces.emplace_back(output.pieces[i].begin(), output.pieces[i].end());

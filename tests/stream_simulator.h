@@ -48,6 +48,8 @@ struct SimulationOptions {
   uint32_t tail_wait = 200;
   // In place of table.process(), where given.
   std::function<StreamAction(Packet&, uint32_t, PatternEditor&, StreamOutput&)> process{};
+  // Tails whose wait was over when others than the table were asked, in `process`.
+  std::function<uint64_t()> timeouts_elsewhere{};
   // Sees each packet on both sides of the box.
   std::function<void(bool out, std::span<const std::byte>)> tap{};
 };
