@@ -47,14 +47,6 @@ void EditList::cut(uint32_t end) noexcept {
   while (count_ > 0 && edits_[count_ - 1].offset + edits_[count_ - 1].length > end) --count_;
 }
 
-int64_t EditList::growth() const noexcept {
-  int64_t out = 0;
-  for (const StreamEdit& edit : edits()) {
-    out += static_cast<int64_t>(edit.with.size()) - edit.length;
-  }
-  return out;
-}
-
 EditWorkspace::EditWorkspace()
     : match(pcre2_match_data_create(kMostGroups, nullptr)),
       context(pcre2_match_context_create(nullptr)),

@@ -42,8 +42,6 @@ class EditList {
 
   std::span<const StreamEdit> edits() const noexcept { return {edits_.data(), count_}; }
   bool full() const noexcept { return full_; }
-  // By how many bytes all of them make the text longer.
-  int64_t growth() const noexcept;
 
  private:
   std::array<StreamEdit, kMost> edits_;

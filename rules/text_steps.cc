@@ -21,12 +21,20 @@ uint32_t find_written(const CompiledStep& step, const StepData& data, const Edit
   return 0;
 }
 
-// From back to front, so that places in front stay what they are.
-Edit make_edits(std::span<const StreamEdit> edits, int64_t growth, Packet& packet) {
+// IPv4's limit; IPv6 packets beyond it are jumbograms, or nearly so, and are let be.
+constexpr size_t kLongest = 65535;
+
+// From back to front, so that places in front stay what they are. All or none: an edit that makes
+// the packet longer has its room even before the others have made it shorter.
+Edit make_edits(std::span<const StreamEdit> edits, Packet& packet) {
   if (edits.empty()) return Edit::kMiss;
-  const bool equal = std::ranges::all_of(
-      edits, [](const StreamEdit& edit) { return edit.with.size() == edit.length; });
-  if (!equal && packet.size + std::max<int64_t>(growth, 0) > packet.capacity) return Edit::kMiss;
+  size_t most = packet.size;
+  bool equal = true;
+  for (const StreamEdit& edit : edits) {
+    equal &= edit.with.size() == edit.length;
+    if (edit.with.size() > edit.length) most += edit.with.size() - edit.length;
+  }
+  if (!equal && most > std::min<size_t>(packet.capacity, kLongest)) return Edit::kMiss;
   for (size_t i = edits.size(); i-- > 0;) {
     const StreamEdit& edit = edits[i];
     const Resize done = replace(packet, packet.payload + edit.offset, edit.length, edit.with);
@@ -73,7 +81,7 @@ Edit search_payload(const CompiledStep& step, const StepData& data, Packet& pack
   const EditText text{.bytes = {packet.data + offset, end - offset}, .before = {}};
   find_edits(step, data, packet.family, text, *workspace, &gave_up);
   if (gave_up || workspace->list.full()) return Edit::kMiss;
-  return make_edits(workspace->list.edits(), workspace->list.growth(), packet);
+  return make_edits(workspace->list.edits(), packet);
 }
 
 }  // namespace fettle

@@ -259,7 +259,6 @@ TEST(EditList, KeepsOrderAndRefusesOverlaps) {
   EXPECT_FALSE(list->add(14, 1, bytes_of("x")));
   ASSERT_EQ(list->edits().size(), 3u);
   EXPECT_EQ(list->edits()[1].offset, 10u);
-  EXPECT_EQ(list->growth(), 3 - 16);
   EXPECT_FALSE(list->full());
   EXPECT_EQ(list->end_before(12), 10u);
   list->cut(10);

@@ -265,5 +265,47 @@ on-miss = "drop"
   }
 }
 
+TEST(StreamRules, ADatagramWithoutRoomForAllEditsKeepsAllItsBytes) {
+  const Parsed parsed = parse_rules(R"(
+[[rule]]
+match = { dst-port = 1 }
+steps = [{ replace = '(a)aaa|(b)', with = '$1$2$2$2$2' }]
+)",
+                                    "f.toml");
+  ASSERT_TRUE(parsed.ok());
+  std::vector<Diagnostic> diagnostics;
+  const auto program = compile(parsed.set, &diagnostics);
+  ASSERT_TRUE(program);
+  for (const uint32_t room : {0u, 3u, 6u}) {
+    // The last and the first edit give six bytes back, those between them want six.
+    const std::string text = "aaaa b b aaaa";
+    const auto payload = std::as_bytes(std::span(text));
+    testing::ByteVector bytes = testing::PacketBuilder("10.0.0.1", "10.0.0.2")
+                                    .udp(1, 1)
+                                    .payload({payload.begin(), payload.end()})
+                                    .build()
+                                    .bytes;
+    const size_t size = bytes.size();
+    const testing::ByteVector before = bytes;
+    bytes.resize(2000);
+    Packet packet = parse(std::span(bytes).first(size));
+    packet.capacity = static_cast<uint32_t>(size) + room;
+    Metadata metadata{.family = packet.family};
+    ProgramCounters counters;
+    std::vector<RuleCounters> rules(1);
+    ProgramState state{.counters = &counters, .rules = rules, .log = nullptr};
+    const Outcome outcome = program->apply(packet, metadata, state);
+    EXPECT_EQ(outcome.changed, room == 6);
+    EXPECT_EQ(rules[0].misses, room == 6 ? 0u : 1u);
+    if (room < 6) {
+      EXPECT_TRUE(std::equal(before.begin(), before.end(), bytes.begin()));
+      continue;
+    }
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(packet.data + packet.payload),
+                          packet.size - packet.payload),
+              "a bbbb bbbb a");
+  }
+}
+
 }  // namespace
 }  // namespace fettle

@@ -211,8 +211,7 @@ int run_worker(Heritage heritage) {
   if (how == 0) return EX_UNAVAILABLE;
   if (!(*loop)->begin(heritage.streams)) {
     spdlog::error(
-        "queue {}: the table of TCP streams is damaged; connections that were edited are "
-        "lost at the next reload or restart",
+        "queue {}: the table of TCP streams is damaged, expected the one that was made for it",
         options.settings.queue);
     return EX_SOFTWARE;
   }
