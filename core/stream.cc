@@ -51,6 +51,7 @@ Segment segment_of(const Packet& packet) {
 StreamAction StreamTable::process(Packet& packet, uint32_t now, StreamEditor& editor,
                                   StreamOutput& output) {
   output.piece_count = 0;
+  output.part = false;
   output.reason = StreamReason::kNone;
   output.advanced = output.advanced_back = false;
   output.connection = kNone;

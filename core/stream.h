@@ -30,7 +30,8 @@
 //   stream depends on the bytes before it.
 // - The tail of a segment that may begin a match is withheld with its whole segment (kTail), and
 //   kept here, so that the editor sees it joined to the next segment's bytes. After
-//   StreamLimits::tail_wait the bytes are decided as they are.
+//   StreamLimits::tail_wait the bytes are decided as they are, or left to the sender to repeat
+//   while what was decided before them goes (StreamLimits::part_wait).
 // - A segment that an edit empties leaves as a probe with the sequence number before its own: the
 //   receiver answers it with the acknowledgement that the sender waits for.
 // - A pure acknowledgement from beyond a hole takes the sequence number of the last byte decided.
@@ -104,14 +105,21 @@ enum class StreamReason : uint8_t {
 };
 
 struct StreamLimits {
+  static constexpr uint32_t kNever = 0xffffffff;
+
   // Bytes of an IP packet that may leave: the MTU, or what a verdict takes.
   uint32_t packet = 65531;
   uint32_t gso_size = 0;  // of a GSO packet; else 0
+  uint32_t pieces = 8;    // that can be sent; the sender repeats what they lack. 1 to kMaxPieces
   // Milliseconds that an undecided tail waits: behind a segment with PSH, which its sender had no
   // more to follow (RFC 9293, 3.9.1), and behind one without, of which more is on its way, be it
   // after a retransmission time-out.
   uint32_t tail_wait = 40;
   uint32_t tail_wait_more = 1000;
+  // Milliseconds after which a segment's decided bytes leave without its tail, which the sender
+  // repeats: where more may be on its way that waits for their acknowledgement. The sender's buffer
+  // or its congestion window ends there, so that without PSH or with GSO nothing else says so.
+  uint32_t part_wait = kNever;
   // Bytes that never came here and that the receiver acknowledges have passed elsewhere, unedited:
   // the stream goes on behind them. Else such an acknowledgement teaches nothing.
   bool trust_acknowledgements = false;
@@ -124,14 +132,21 @@ struct StreamOutput {
   static constexpr uint32_t kMaxPieces = 8;
 
   // In.
-  std::span<std::byte> area;  // for pieces, and while the editor looks: packet + kMaxTail at least
+  // For the pieces, and while the editor looks: kMaxTail and the longest packet of either side at
+  // least. Where there is one piece no more is needed.
+  std::span<std::byte> area;
   StreamLimits limits;
   bool enter = true;  // false: a connection that is not in the table stays out
   bool give_up = false;
+  // Never offered before, and who offers it can hold: a tail that was withheld earlier, and whose
+  // segments are gone (their holder was killed), waits anew. Else it waits from its first segment
+  // on.
+  bool fresh = false;
   bool skip_hole = false;  // what is missing before the segment will not come: it passed unedited
   // Out.
   std::array<std::span<std::byte>, kMaxPieces> pieces;  // whole IP packets
   uint32_t piece_count = 0;
+  bool part = false;  // the pieces lack the segment's end, which the sender repeats
   StreamReason reason = StreamReason::kNone;
   bool advanced = false;       // bytes were decided: packets held for this direction may go on
   bool advanced_back = false;  // the same of the other direction, by trust_acknowledgements
@@ -152,7 +167,8 @@ class StreamTable {
   struct Counters {
     uint64_t entered = 0, evicted = 0, full = 0;  // full: no place, the connection goes untracked
     uint64_t edits = 0, refused_edits = 0, given_up = 0;
-    uint64_t early = 0, tails = 0, timeouts = 0, cannot = 0, drops = 0, split = 0, emptied = 0;
+    uint64_t early = 0, tails = 0, timeouts = 0, parts = 0, cannot = 0, drops = 0, split = 0,
+             emptied = 0;
     uint64_t sack_blocks_dropped = 0, skipped = 0;  // skipped: holes
   };
 

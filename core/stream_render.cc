@@ -12,7 +12,8 @@ using namespace stream;
 StreamAction StreamUpdate::render() {
   const Map map(own(), table_.edits_);
   shift_header(map);
-  return edits_concern(map) && !packet_.truncated() ? replace(map) : shift_in_place();
+  const bool changes = output_.part || edits_concern(map);
+  return changes && !packet_.truncated() ? replace(map) : shift_in_place();
 }
 
 uint32_t StreamUpdate::shifted_seq(const Map& map) const {
@@ -107,7 +108,7 @@ StreamAction StreamUpdate::replace(const Map& map) {
     store_be32(&header_[4], load_be32(&header_[4]) - 1);
     ++table_.counters_.emptied;
   }
-  if (output_.piece_count > 1) ++table_.counters_.split;
+  if (output_.piece_count > 1 || output_.part) ++table_.counters_.split;
   fill(map);
   for (uint32_t i = 0; i < output_.piece_count; ++i) finish_piece(i, i * room_);
   return StreamAction::kReplace;
@@ -116,8 +117,15 @@ StreamAction StreamUpdate::replace(const Map& map) {
 bool StreamUpdate::lay_out(uint32_t size) {
   if (output_.limits.packet <= packet_.payload) return false;
   room_ = output_.limits.packet - packet_.payload;
-  const uint32_t count = std::max(1u, (size + room_ - 1) / room_);
-  if (count > StreamOutput::kMaxPieces) return false;
+  const uint32_t most = std::min(output_.limits.pieces, StreamOutput::kMaxPieces);
+  uint32_t count = std::max(1u, (size + room_ - 1) / room_);
+  if (count > most) {
+    if (most == StreamOutput::kMaxPieces) return false;
+    count = most;
+    size = most * room_;
+    output_.part = true;
+  }
+  space_ = size;
   if (output_.area.size() < size_t{count} * packet_.payload + size) return false;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t payload = std::min(room_, size - i * room_);
@@ -129,6 +137,7 @@ bool StreamUpdate::lay_out(uint32_t size) {
 }
 
 void StreamUpdate::append(std::span<const std::byte> bytes) {
+  bytes = bytes.first(std::min<size_t>(bytes.size(), space_ - filled_));
   while (!bytes.empty()) {
     const uint32_t into = filled_ % room_;
     const size_t size = std::min<size_t>(bytes.size(), room_ - into);
@@ -173,7 +182,7 @@ void StreamUpdate::fill(const Map& map) {
 
 void StreamUpdate::finish_piece(uint32_t i, uint32_t offset) {
   const std::span<std::byte> bytes = output_.pieces[i];
-  const bool last = i + 1 == output_.piece_count;
+  const bool last = i + 1 == output_.piece_count && !output_.part;
   std::memcpy(bytes.data(), packet_.data, packet_.transport);
   std::byte* tcp = bytes.data() + packet_.transport;
   std::memcpy(tcp, header_.data(), packet_.payload - packet_.transport);

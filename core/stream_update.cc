@@ -86,12 +86,13 @@ StreamAction StreamUpdate::decide(uint32_t now, StreamEditor& editor) {
     output_.advanced = true;
     known = segment_.seq;
   }
-  const uint32_t age = stream.tail_size > 0 ? now - stream.tail_at : 0;
-  const StreamLimits& limits = output_.limits;
-  const uint32_t limit = segment_.has(kPsh) ? limits.tail_wait : limits.tail_wait_more;
-  const bool over = stream.tail_size > 0 && age >= limit;
   const bool brings_new = before(known, end);
-  if (!brings_new && !over) return hold(StreamReason::kTail, limit - age);
+  if (!brings_new) {
+    const uint32_t age = output_.fresh ? 0 : now - stream.tail_at;
+    const uint32_t limit = tail_limit();
+    if (age < limit) return hold(StreamReason::kTail, limit - age);
+    if (can_part()) return part();
+  }
   std::span<const std::byte> bytes;
   if (!undecided_bytes(brings_new, &bytes)) {
     output_.reason = StreamReason::kArea;
@@ -104,7 +105,32 @@ StreamAction StreamUpdate::decide(uint32_t now, StreamEditor& editor) {
   if (action != StreamAction::kPass) return action;
   if (segment_.has(kFin) && stream.next == segment_.end()) take_fin();
   if (!before(stream.next, end)) return StreamAction::kPass;
+  const uint32_t limit = tail_limit();
   return hold(StreamReason::kTail, limit - std::min(limit, now - stream.tail_at));
+}
+
+uint32_t StreamUpdate::tail_limit() const {
+  const StreamLimits& limits = output_.limits;
+  const uint32_t limit = segment_.has(kPsh) ? limits.tail_wait : limits.tail_wait_more;
+  return can_part() ? std::min(limit, limits.part_wait) : limit;
+}
+
+// The kernel takes no GSO packet that is not longer than one segment.
+bool StreamUpdate::can_part() const {
+  const Direction& stream = image_.direction[output_.direction];
+  const StreamLimits& limits = output_.limits;
+  if (limits.part_wait == StreamLimits::kNever || !before(segment_.seq, stream.next)) return false;
+  if (segment_.has(kPsh) && limits.gso_size == 0) return false;
+  if (packet_.truncated() || packet_.plan == ChecksumPlan::kImmutable) return false;
+  const Map map(stream, table_.edits_);
+  return map.to_edited(stream.next) - map.to_edited(segment_.seq) > limits.gso_size;
+}
+
+StreamAction StreamUpdate::part() {
+  segment_.length = own().next - segment_.seq;
+  output_.part = true;
+  ++table_.counters_.parts;
+  return StreamAction::kPass;
 }
 
 // From `next` on: what is withheld, and what the segment adds. Bytes that a capture lacks count as

@@ -41,6 +41,9 @@ class StreamUpdate {
   void take_fin();
   void commit();
   StreamAction hold(StreamReason reason, uint32_t wait);
+  uint32_t tail_limit() const;
+  bool can_part() const;
+  StreamAction part();
 
   // stream_render.cc: what changes in the packet.
   StreamAction render();
@@ -60,7 +63,7 @@ class StreamUpdate {
   StreamTable& table_;
   stream::Connection* connection_;
   Packet& packet_;
-  const stream::Segment& segment_;
+  stream::Segment segment_;  // of part(): what is sent of it
   StreamOutput& output_;
   stream::Connection image_;
   bool changed_ = false;
@@ -70,6 +73,7 @@ class StreamUpdate {
 
   std::array<std::byte, 60> header_;  // the TCP header as it leaves
   uint32_t room_ = 0;                 // payload of a piece
+  uint32_t space_ = 0;                // of all pieces
   uint32_t filled_ = 0;               // payload of all pieces so far
 };
 

@@ -159,6 +159,54 @@ TEST(StreamRules, ATailThatMoreIsToFollowWaitsLonger) {
   EXPECT_EQ(ftp.send(0, cut, 1000 + limits.tail_wait_more), StreamAction::kReplace);
 }
 
+TEST(StreamRules, AWaitStartsAnewForWhoHoldsNothing) {
+  Stream ftp(kFtp);
+  const Wire cut{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9."};
+  const uint32_t wait = ftp.output.limits.tail_wait;
+  ftp.output.fresh = true;
+  EXPECT_EQ(ftp.send(0, cut, 1000), StreamAction::kHold);
+  EXPECT_EQ(ftp.send(0, cut, 5000), StreamAction::kHold) << "the first was lost with its holder";
+  EXPECT_EQ(ftp.output.wait, wait);
+  EXPECT_EQ(ftp.send(0, {.seq = 8, .ack = 1, .flags = 0x18, .data = "1.2\r\n"}, 5001),
+            StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].data, "1.100.1\r\n");
+}
+
+// A sender whose buffer or congestion window ends in the middle of a match has more to say when
+// what it sent is acknowledged.
+TEST(StreamRules, ATailIsLeftToBeRepeatedWhereMoreMayFollow) {
+  Stream ftp(kFtp);
+  ftp.output.limits.part_wait = 40;
+  const Wire cut{.seq = 0, .ack = 1, .flags = 0x10, .data = "at 10.9."};
+  EXPECT_EQ(ftp.send(0, cut, 1000), StreamAction::kHold);
+  EXPECT_EQ(ftp.output.wait, 40u);
+  EXPECT_EQ(ftp.send(0, cut, 1040), StreamAction::kReplace);
+  EXPECT_TRUE(ftp.output.part);
+  ASSERT_EQ(ftp.left.size(), 1u);
+  EXPECT_EQ(ftp.left[0].data, "at ");
+  ftp.output.fresh = true;
+  const Wire tail{.seq = 3, .ack = 1, .flags = 0x10, .data = "10.9."};
+  EXPECT_EQ(ftp.send(0, tail, 1300), StreamAction::kHold);
+  EXPECT_EQ(ftp.output.wait, ftp.output.limits.tail_wait_more) << "nothing can go without it";
+  EXPECT_EQ(ftp.send(0, {.seq = 8, .ack = 1, .flags = 0x18, .data = "1.2\r\n"}, 1301),
+            StreamAction::kReplace);
+  EXPECT_FALSE(ftp.output.part);
+  EXPECT_EQ(ftp.left[0].data, "1.100.1\r\n");
+  EXPECT_EQ(ftp.send(0, tail, 1302), StreamAction::kReplace);
+  EXPECT_EQ(ftp.left[0].seq, 3u);
+  EXPECT_EQ(ftp.left[0].data, "198.5");
+}
+
+TEST(StreamRules, ASegmentThatEndsAWriteIsDecidedWhole) {
+  Stream ftp(kFtp);
+  ftp.output.limits.part_wait = 40;
+  const Wire cut{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9."};
+  EXPECT_EQ(ftp.send(0, cut, 1000), StreamAction::kHold);
+  EXPECT_EQ(ftp.send(0, cut, 1040), StreamAction::kPass);
+  EXPECT_FALSE(ftp.output.part);
+  EXPECT_EQ(ftp.left[0].data, "at 10.9.");
+}
+
 TEST(StreamRules, MoreEditsThanHaveRoomDoNotStopTheConnection) {
   Stream many(R"(
 [[rule]]

@@ -35,15 +35,18 @@ TEST(StreamSimulation, BothEndsReadTheEditedStreams) {
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t seed = first + i;
     const SimulationOptions options{.number = static_cast<uint32_t>(i % 400),
-                                    .hold = seed % 3 != 0};
+                                    .hold = seed % 3 != 0,
+                                    .part_wait = seed % 2 == 0 ? StreamLimits::kNever : 100,
+                                    .pieces = seed % 5 == 0 ? 1 : StreamOutput::kMaxPieces};
     const SimulationResult result = simulate(table, seed, options);
     packets += result.packets;
     ASSERT_TRUE(result.ok) << "seed " << seed << ": " << result.fault << " after " << result.steps
                            << " steps";
   }
-  std::printf("seeds %lu to %lu, %lu packets, %lu edits, %lu split, %lu emptied, %lu early\n",
-              first, first + count - 1, packets, table.counters().edits, table.counters().split,
-              table.counters().emptied, table.counters().early);
+  std::printf(
+      "seeds %lu to %lu, %lu packets, %lu edits, %lu split, %lu emptied, %lu early, %lu parts\n",
+      first, first + count - 1, packets, table.counters().edits, table.counters().split,
+      table.counters().emptied, table.counters().early, table.counters().parts);
 }
 
 }  // namespace

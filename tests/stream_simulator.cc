@@ -182,6 +182,9 @@ void Simulation::box(uint32_t d, Bytes bytes, bool again) {
   output.area = area_;
   output.limits.packet = mtu_;
   output.limits.tail_wait = output.limits.tail_wait_more = options_.tail_wait;
+  output.limits.part_wait = options_.part_wait;
+  output.limits.pieces = options_.pieces;
+  output.fresh = options_.hold && !again;
   const auto timeouts_so_far = [this] {
     const auto& elsewhere = options_.timeouts_elsewhere;
     return table_.counters().timeouts + (elsewhere ? elsewhere() : 0);

@@ -46,6 +46,8 @@ struct SimulationOptions {
   bool hold = true;     // the box holds packets; else it drops them
   bool calm = false;    // nothing is lost, doubled or reordered
   uint32_t tail_wait = 200;
+  uint32_t part_wait = StreamLimits::kNever;
+  uint32_t pieces = StreamOutput::kMaxPieces;
   // In place of table.process(), where given.
   std::function<StreamAction(Packet&, uint32_t, PatternEditor&, StreamOutput&)> process{};
   // Tails whose wait was over when others than the table were asked, in `process`.

@@ -33,14 +33,15 @@ struct LoopCounters {
   uint64_t stale_verdicts = 0;    // the packet was gone (ENOENT): flushed by the kernel
   uint64_t refused_verdicts = 0;  // any other errno
   uint64_t malformed_messages = 0;
-  uint64_t failed_sends = 0;    // replies that the kernel did not take
-  uint64_t overloads = 0;       // times that the queue was made shorter
-  uint64_t held = 0;            // packets that waited for their verdict
-  uint64_t not_held = 0;        // that were to, and found no room
-  uint64_t stream_edited = 0;   // TCP segments that left as others
-  uint64_t stream_split = 0;    // of these, with a part for the sender to repeat
-  uint64_t stream_held = 0;     // that waited for those before or behind them
-  uint64_t stream_dropped = 0;  // for the sender to repeat
+  uint64_t failed_sends = 0;      // replies that the kernel did not take
+  uint64_t overloads = 0;         // times that the queue was made shorter
+  uint64_t held = 0;              // packets that waited for their verdict
+  uint64_t not_held = 0;          // that were to, and found no room
+  uint64_t stream_edited = 0;     // TCP segments that left as others
+  uint64_t stream_split = 0;      // of these, with a part for the sender to repeat
+  uint64_t stream_held = 0;       // that waited for those before or behind them
+  uint64_t stream_timed_out = 0;  // of these, for what might have been the rest of a match
+  uint64_t stream_dropped = 0;    // for the sender to repeat
   // Written by all threads, by atomic additions.
   uint64_t captured = 0;
   uint64_t not_captured = 0;  // the buffer was full, or the file took no more

@@ -15,6 +15,7 @@ namespace fettle {
 namespace {
 
 constexpr uint64_t kLongestSleep = 100'000'000;  // ns; a lost wake-up costs this much
+constexpr uint64_t kWhileBehind = 1'000'000;     // ns between two looks
 constexpr uint32_t kMostSmall = 4096;
 constexpr uint32_t kMostLarge = 128;
 constexpr uint32_t kMostSegments = 512;
@@ -85,6 +86,16 @@ bool PacketLoop::hold(const InHand& hand, uint64_t now) {
   return true;
 }
 
+void PacketLoop::release_after(size_t received) {
+  const uint64_t now = steady_now();
+  if (received < filling_->capacity()) {
+    behind_since_ = 0;
+  } else if (behind_since_ == 0) {
+    behind_since_ = now;
+  }
+  release(now);
+}
+
 // Gives those their verdicts whose time has come by `until`. False: there were none.
 bool PacketLoop::release(uint64_t until) {
   HeldPacket* held = held_->due(until);
@@ -92,7 +103,11 @@ bool PacketLoop::release(uint64_t until) {
   const uint64_t now = steady_now();
   for (; held; held = held_->due(until)) {
     if (held->tag != HeldPackets::kNoTag) {
-      end_wait(*held, now);
+      if (until != HeldPackets::kNever && is_behind(now)) {
+        held_->postpone(*held, now + kWhileBehind);
+      } else {
+        end_wait(*held, now);
+      }
       continue;
     }
     held_->take(*held);

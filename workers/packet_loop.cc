@@ -105,7 +105,7 @@ PacketLoop::Turn PacketLoop::turn(bool wait) {
   bump(counters_->batches);
   for (int i = 0; i < received; ++i) handle_datagram(filling_->datagram(static_cast<size_t>(i)));
   settle();
-  if (held_) release(steady_now());
+  if (held_) release_after(static_cast<size_t>(received));
   reply();
   steer(static_cast<size_t>(received));
   tick();
@@ -121,6 +121,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   const int error = errno;
   bool ran = running_ != nullptr;
   finish_lanes();
+  behind_since_ = 0;
   if (held_) ran |= release(steady_now());
   if (!ran) flush_captures();
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;

@@ -85,11 +85,13 @@ class PacketLoop {
   int receive_until_due();
   void hold_or_answer(std::span<InHand* const> hands);
   bool hold(const InHand& hand, uint64_t now);
+  void release_after(size_t received);
   bool release(uint64_t until);
   void take_segment(InHand& hand, uint64_t now);
   void let_go(InHand& hand, uint64_t now);
   void offer_again(uint64_t tag, uint64_t now);
   void end_wait(HeldPacket& held, uint64_t now);
+  bool is_behind(uint64_t now) const;
   void reply();
   void steer(size_t received);
   uint64_t waiting() const;
@@ -117,6 +119,7 @@ class PacketLoop {
   Inbox* running_ = nullptr;  // the one whose packets the lanes have
   VerdictBatch replies_;
   std::optional<HeldPackets> held_;     // where the program holds packets
+  uint64_t behind_since_ = 0;           // each batch since then was full; 0: the last was not
   std::optional<StreamStage> streams_;  // where it edits TCP streams (packet_streams.cc)
   Interfaces interfaces_;
   std::vector<PacketLog> logs_;          // one a thread, as the states

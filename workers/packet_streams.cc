@@ -9,6 +9,7 @@ namespace {
 constexpr uint64_t kMillisecond = 1'000'000;
 // What an edit may add to a segment that waits.
 constexpr size_t kSlack = 512;
+constexpr uint64_t kLongestBehind = 200 * kMillisecond;  // in an overload without an end
 
 uint32_t milliseconds(uint64_t now) { return static_cast<uint32_t>(now / kMillisecond); }
 
@@ -20,7 +21,8 @@ bool PacketLoop::begin(std::span<std::byte> streams) {
 
 // A segment, as it comes.
 void PacketLoop::take_segment(InHand& hand, uint64_t now) {
-  if (streams_->offer(hand, interfaces_, milliseconds(now), false) == StreamStage::Fate::kGoes) {
+  if (streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kFirst) ==
+      StreamStage::Fate::kGoes) {
     const uint64_t tag = streams_->tag();
     const uint64_t back = streams_->tag_back();
     const bool advanced = streams_->advanced(), advanced_back = streams_->advanced_back();
@@ -44,6 +46,7 @@ void PacketLoop::take_segment(InHand& hand, uint64_t now) {
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
+  if (streams_->timed_out()) bump(counters_->stream_timed_out);
   if (streams_->newly_changed()) bump(states_.front().counters->changed);
   if (hand.outcome.verdict == Verdict::kDrop) {
     bump(counters_->stream_dropped);
@@ -59,7 +62,7 @@ void PacketLoop::offer_again(uint64_t tag, uint64_t now) {
   HeldPacket* held = held_->first(tag);
   while (held != nullptr) {
     HeldPacket* const next = held_->next(*held);
-    if (streams_->offer(held->hand, interfaces_, milliseconds(now), false) ==
+    if (streams_->offer(held->hand, interfaces_, milliseconds(now), StreamStage::Offer::kAgain) ==
         StreamStage::Fate::kWaits) {
       held_->postpone(*held, now + streams_->wait() * kMillisecond);
       held = next;
@@ -72,10 +75,16 @@ void PacketLoop::offer_again(uint64_t tag, uint64_t now) {
   }
 }
 
+// What a segment waits for may lie among the packets that have come and were not looked at yet, as
+// after a while without the CPU.
+bool PacketLoop::is_behind(uint64_t now) const {
+  return running_ != nullptr || (behind_since_ != 0 && now - behind_since_ < kLongestBehind);
+}
+
 // Its time is over.
 void PacketLoop::end_wait(HeldPacket& held, uint64_t now) {
   const uint64_t tag = held.tag;
-  streams_->offer(held.hand, interfaces_, milliseconds(now), true);
+  streams_->offer(held.hand, interfaces_, milliseconds(now), StreamStage::Offer::kOver);
   const bool advanced = streams_->advanced();
   held_->take(held);
   let_go(held.hand, now);

@@ -27,6 +27,8 @@ StreamStage::StreamStage(const Program& program, bool fail_open)
     : program_(program), area_(kLongestPacket + stream::kMaxTail) {
   // What a full queue lets pass unedited is acknowledged all the same.
   output_.limits.trust_acknowledgements = fail_open;
+  output_.limits.part_wait = output_.limits.tail_wait;
+  output_.limits.pieces = 1;
 }
 
 uint32_t StreamStage::wait() const {
@@ -40,18 +42,26 @@ void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
   const bool gso = (queued.skb_info & kSkbGso) != 0;
   const bool local = queued.hook == Hook::kInput;
   output_.limits.packet = gso || local ? static_cast<uint32_t>(kMaxReturnedPayload) : mtu;
-  // The kernel does not say it; a sender's segments are what the way takes.
-  output_.limits.gso_size = gso ? mtu - std::min(mtu, hand.packet.payload) : 0;
+  // The kernel does not say it: no more than the way takes, and less than two of them make.
+  const uint32_t header = hand.packet.payload;
+  const uint32_t most = std::min(mtu, hand.packet.size - 1);
+  output_.limits.gso_size = gso && most > header ? most - header : 0;
 }
 
 StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint32_t now,
-                                     bool last) noexcept {
+                                     Offer offer) noexcept {
+  const bool last = offer == Offer::kOver;
   set_limits(hand, interfaces);
   output_.area = area_;
+  output_.fresh = offer == Offer::kFirst;
+  const uint64_t timeouts = table_.counters().timeouts;
   const StreamLimits limits = output_.limits;
-  if (last) output_.limits.tail_wait = output_.limits.tail_wait_more = 0;
+  if (last) {
+    output_.limits.tail_wait = output_.limits.tail_wait_more = output_.limits.part_wait = 0;
+  }
   const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
   output_.limits = limits;
+  timed_out_ = table_.counters().timeouts != timeouts;
   Outcome& outcome = hand.outcome;
   const bool was_changed = outcome.changed;
   switch (action) {

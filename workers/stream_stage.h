@@ -32,8 +32,9 @@ class StreamStage {
   bool attach(std::span<std::byte> memory) { return table_.attach(memory); }
 
   // Of a packet whose outcome says `stream`, when it comes and each time that it is offered again.
-  // `now` in milliseconds. At `last`, what can be decided is, and what cannot is dropped.
-  Fate offer(InHand& hand, Interfaces& interfaces, uint32_t now, bool last) noexcept;
+  // `now` in milliseconds. At kOver, what can be decided is, and what cannot is dropped.
+  enum class Offer : uint8_t { kFirst, kAgain, kOver };
+  Fate offer(InHand& hand, Interfaces& interfaces, uint32_t now, Offer offer) noexcept;
 
   // After offer(): which packets are this one's neighbours, and whether those that wait may go on.
   // Never 0.
@@ -42,8 +43,9 @@ class StreamStage {
   bool advanced() const { return output_.advanced; }
   bool advanced_back() const { return output_.advanced_back; }
   uint32_t wait() const;
-  bool split() const { return output_.piece_count > 1; }
+  bool split() const { return output_.piece_count > 1 || output_.part; }
   bool replaced() const { return output_.piece_count > 0; }
+  bool timed_out() const { return timed_out_; }  // what might have been a match went as it was
   bool newly_changed() const { return newly_changed_; }  // by its stream's edits alone
 
  private:
@@ -58,6 +60,7 @@ class StreamStage {
   std::vector<std::byte> area_;
   StreamOutput output_;
   bool newly_changed_ = false;
+  bool timed_out_ = false;
 };
 
 }  // namespace fettle

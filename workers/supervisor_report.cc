@@ -86,8 +86,9 @@ void print_streams(LoopCounters& loop) {
   const uint64_t waited = counted(loop.stream_held);
   const uint64_t dropped = counted(loop.stream_dropped);
   if (edited + waited + dropped == 0) return;
-  fmt::print("      TCP segments edited {} (split {}), waited {}, left to be repeated {}\n", edited,
-             counted(loop.stream_split), waited, dropped);
+  fmt::print(
+      "      TCP segments edited {} (split {}), waited {} (in vain {}), left to be repeated {}\n",
+      edited, counted(loop.stream_split), waited, counted(loop.stream_timed_out), dropped);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ KIND says what the rules make of the stream, in both directions (the server ackn
   same     { replace = '<gg>', with = '<hh>' }
   edited   { replace = '<(g+)>', with = '<$1$1$1>' } and { replace = '\\[s+\\]', with = '' }
   dense    the same rules, ten times as many edits, and as much in flight as the kernel likes
+  cut      the same rules, and so small a send buffer that its end often cuts what they match
 
 The last line printed is the report: key=value pairs. wrong_at=-1 says that nothing was wrong.
 """
@@ -23,9 +24,10 @@ import threading
 
 LINE_EVERY = 1 << 16
 TIMEOUT = 60
-LENGTHS = {"dense": (0, 1, 7, 40, 300, 900, 1447, 2000)}
+LENGTHS = {"dense": (0, 1, 7, 40, 300, 900, 1447, 2000), "cut": (0, 90, 200)}
 LENGTHS_ELSE = (0, 1, 40, 1447, 6000, 9000, 12000)  # between two edits: now and then a crowd
-SEND_BUFFER = 1 << 16  # with it, what is in flight holds fewer edits than fettle remembers of a direction
+# With them, what is in flight holds fewer edits than fettle remembers of a direction.
+SEND_BUFFER = {"edited": 1 << 16, "cut": 1 << 14}
 
 
 class Stream:
@@ -33,7 +35,7 @@ class Stream:
 
     def __init__(self, seed, kind):
         self.chance = random.Random(seed)
-        self.kind = "edited" if kind == "dense" else kind
+        self.kind = "edited" if kind in ("dense", "cut") else kind
         self.lengths = LENGTHS.get(kind, LENGTHS_ELSE)
         self.number = 0
         self.pieces = [self.make_piece() for _ in range(48)]
@@ -71,7 +73,7 @@ class Stream:
 
 
 def line(count, kind):
-    return b"%s ack %d\n" % (b"<ggg>" if kind in ("edited", "dense") else b"<hh>" if kind == "same" else b"<g>", count)
+    return b"%s ack %d\n" % (b"<ggg>" if kind in ("edited", "dense", "cut") else b"<hh>" if kind == "same" else b"<g>", count)
 
 
 def line_sent(count, kind):
@@ -141,8 +143,8 @@ def send(address, port, seed, kind, size):
     digest = hashlib.sha256()
     connection = socket.socket(family(address), socket.SOCK_STREAM)
     connection.settimeout(TIMEOUT)
-    if kind == "edited":
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if kind in SEND_BUFFER:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER[kind])
     connection.connect((address, port))
     result = {"broken": "no"}
     reader = threading.Thread(target=read_lines, args=(connection, kind, result))

@@ -47,6 +47,7 @@ crash() {  # flag
   wait "$client_pid" || die "the client failed"
   wait "$server_pid" || die "the server failed"
   printf '        client: %s\n        server: %s\n' "$(tail -n 1 "$work/client.log")" "$(tail -n 1 "$work/server.log")"
+  grep -E '^(wrong|expected) ' "$work/server.log" || true
   expect_equal "restarts that were logged" "$(log_count fettle restarting)" $kills
   expect_between "bytes sent" "$(report client sent)" 1000000 100000000000
   expect_equal "bytes that arrive" "$(report server bytes)" "$(report client bytes)"
