@@ -59,17 +59,21 @@ uint32_t fragment_offset(const Packet& packet) {
   return load_be16(packet.data + packet.extensions + 2) & 0xfff8;
 }
 
+std::string byte_count(uint32_t bytes) {
+  return fmt::format("{} byte{}", bytes, bytes == 1 ? "" : "s");
+}
+
 std::string transport_words(const Packet& packet) {
   if (packet.later_fragment) {
-    return fmt::format("{} fragment at {}, {} bytes", protocol_name(packet.protocol),
-                       fragment_offset(packet), packet.length - packet.header);
+    return fmt::format("{} fragment at {}, {}", protocol_name(packet.protocol),
+                       fragment_offset(packet), byte_count(packet.length - packet.header));
   }
   std::string out = protocol_name(packet.protocol);
   if (packet.has_transport()) {
     if (packet.is(Protocol::kTcp)) out = tcp_words(packet);
     if (packet.is(Protocol::kIcmp) || packet.is(Protocol::kIcmpv6)) out = icmp_words(packet);
   }
-  out += fmt::format(" {} bytes", packet.transport_end - packet.payload);
+  out += ' ' + byte_count(packet.transport_end - packet.payload);
   if (packet.fragment) out += ", first fragment";
   return out;
 }
@@ -80,7 +84,7 @@ std::string one_line(const Packet& packet) {
   std::string out;
   if (addresses_are_here(packet)) out = endpoints(packet) + " ";
   if (packet.malformed()) {
-    return out + fmt::format("malformed: {}, {} bytes", to_string(packet.stop), packet.size);
+    return out + fmt::format("malformed: {}, {}", to_string(packet.stop), byte_count(packet.size));
   }
   out += fmt::format("{}, {} {}", transport_words(packet),
                      packet.family == Family::kIpv4 ? "ttl" : "hop limit", packet.ttl());

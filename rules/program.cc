@@ -7,11 +7,8 @@
 #include "rules/compiled.h"
 
 namespace fettle {
-namespace {
 
-constexpr uint32_t kNotLooked = ~uint32_t{0};
-
-void count_verdict(ProgramCounters& counters, Verdict verdict) {
+void count_verdict(ProgramCounters& counters, Verdict verdict) noexcept {
   switch (verdict) {
     case Verdict::kAccept:
       return bump(counters.accepted);
@@ -23,6 +20,10 @@ void count_verdict(ProgramCounters& counters, Verdict verdict) {
       return bump(counters.requeued);
   }
 }
+
+namespace {
+
+constexpr uint32_t kNotLooked = ~uint32_t{0};
 
 // A packet that is repeated comes again, and is shifted then.
 bool goes_on_as_stream(const Packet& packet, Verdict verdict) {
@@ -216,7 +217,7 @@ Outcome run_rules(const Program::Compiled& compiled, Packet& packet, Metadata& m
     bump(counters.changed);
     if (out.verdict != Verdict::kDrop && !out.stream) finish(packet);
   }
-  count_verdict(counters, out.verdict);
+  if (!out.stream) count_verdict(counters, out.verdict);
   return out;
 }
 

@@ -50,6 +50,8 @@ struct ProgramCounters {
   uint64_t requeued = 0;
 };
 
+void count_verdict(ProgramCounters& counters, Verdict verdict) noexcept;
+
 // Where "log" steps go. Called on the packet path: must not block or allocate.
 class LogSink {
  public:
@@ -83,7 +85,9 @@ struct alignas(32) Outcome {
   Verdict verdict = Verdict::kAccept;
   uint16_t queue = 0;
   bool changed = false;  // bytes differ: the payload must go back
-  bool stream = false;   // TCP, of a set that edits streams: edit_stream() is still to be called
+  // TCP, of a set that edits streams: edit_stream() is still to be called, and the verdict to be
+  // counted, once it is known.
+  bool stream = false;
   bool mark_changed = false;  // metadata.mark differs from what came
   uint64_t stream_rules = 0;  // that matched, a bit each: what edit_stream() goes by
   bool lost = false;          // dropped by a step that is no verdict

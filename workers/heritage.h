@@ -68,6 +68,7 @@ struct WorkerOptions {
   bool busy_poll = false;
   QueueSettings settings;          // as in force when the worker begins
   uint32_t overload_length = 512;  // of the queue, instead of settings.length, in an overload
+  uint32_t stream_wait = 40;       // milliseconds
   Verdict on_crash = Verdict::kAccept;
   std::chrono::milliseconds drain_time{1000};
 };

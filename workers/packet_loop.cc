@@ -74,7 +74,8 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
       replies_(heritage.options.settings.queue, heritage.options.batch),
       held_(std::move(held)),
       clocks_(heritage.program->needs().clocks) {
-  if (program_->needs().streams) streams_.emplace(*program_, settings_.fail_open);
+  if (program_->needs().streams)
+    streams_.emplace(*program_, settings_.fail_open, heritage.options.stream_wait);
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
   make_states(heritage);
 }

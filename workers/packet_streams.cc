@@ -47,7 +47,9 @@ void PacketLoop::take_segment(InHand& hand, uint64_t now) {
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
   if (streams_->timed_out()) bump(counters_->stream_timed_out);
-  if (streams_->newly_changed()) bump(states_.front().counters->changed);
+  ProgramCounters& counters = *states_.front().counters;
+  if (streams_->newly_changed()) bump(counters.changed);
+  count_verdict(counters, hand.outcome.verdict);
   if (hand.outcome.verdict == Verdict::kDrop) {
     bump(counters_->stream_dropped);
   } else if (streams_->replaced()) {

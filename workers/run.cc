@@ -125,6 +125,13 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->option_text("8-16777216 (65536)")
       ->check(CLI::Range(8u, 1u << 24))
       ->capture_default_str();
+  command
+      ->add_option("--stream-wait", flags->options.stream_wait,
+                   "Milliseconds that the end of a TCP segment waits for the rest of what a rule "
+                   "may match")
+      ->option_text("0-10000 (40)")
+      ->check(CLI::Range(0u, 10000u))
+      ->capture_default_str();
   command->add_flag("--busy-poll", flags->options.busy_poll,
                     "Never sleep: a shorter delay, for a whole CPU a worker");
   auto* open = command

@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t kLeastMtu = 1500;
 // A segment beyond a hole: the sender fills it within a round trip or two, or repeats the segment.
 constexpr uint32_t kEarlyWait = 200;
+constexpr uint32_t kPartWait = 40;
 
 }  // namespace
 
@@ -23,12 +24,15 @@ StreamTable::Size stream_table_size(uint32_t connections) {
           .handshakes = connections};
 }
 
-StreamStage::StreamStage(const Program& program, bool fail_open)
+StreamStage::StreamStage(const Program& program, bool fail_open, uint32_t wait)
     : program_(program), area_(kLongestPacket + stream::kMaxTail) {
+  StreamLimits& limits = output_.limits;
   // What a full queue lets pass unedited is acknowledged all the same.
-  output_.limits.trust_acknowledgements = fail_open;
-  output_.limits.part_wait = output_.limits.tail_wait;
-  output_.limits.pieces = 1;
+  limits.trust_acknowledgements = fail_open;
+  limits.part_wait = wait > 0 ? std::min(wait, kPartWait) : StreamLimits::kNever;
+  limits.tail_wait = wait;
+  limits.tail_wait_more = wait > 0 ? std::max(wait, limits.tail_wait_more) : 0;
+  limits.pieces = 1;
 }
 
 uint32_t StreamStage::wait() const {
@@ -57,7 +61,8 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   const uint64_t timeouts = table_.counters().timeouts;
   const StreamLimits limits = output_.limits;
   if (last) {
-    output_.limits.tail_wait = output_.limits.tail_wait_more = output_.limits.part_wait = 0;
+    output_.limits.tail_wait = output_.limits.tail_wait_more = 0;
+    if (limits.part_wait != StreamLimits::kNever) output_.limits.part_wait = 0;
   }
   const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
   output_.limits = limits;

@@ -25,7 +25,8 @@ class StreamStage {
             // over
   };
 
-  StreamStage(const Program& program, bool fail_open);
+  // wait: milliseconds that what may begin a match waits for the rest; 0: none waits.
+  StreamStage(const Program& program, bool fail_open, uint32_t wait);
 
   // Takes over what is in the memory that StreamTable::format() has once made. Whoever wrote it
   // last must be gone. False: it is no table.

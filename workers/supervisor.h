@@ -41,6 +41,7 @@ struct RunOptions {
   uint32_t queue_length = 4096;
   uint32_t overload_length = 512;
   uint32_t streams = 1 << 16;  // TCP connections of a queue that rules may edit at a time
+  uint32_t stream_wait = 40;   // milliseconds (core/stream.h, StreamLimits::tail_wait)
   bool fail_open = true;
   bool gso = true;
   std::optional<uint32_t> copy_range;  // nothing: what the rules need

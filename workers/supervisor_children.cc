@@ -108,6 +108,7 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
                       .busy_poll = options_.busy_poll,
                       .settings = settings,
                       .overload_length = options_.overload_length,
+                      .stream_wait = options_.stream_wait,
                       .on_crash = options_.on_crash,
                       .drain_time = options_.drain_time};
   heritage.early = queue.socket.take_early_datagrams();

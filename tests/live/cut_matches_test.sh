@@ -18,7 +18,7 @@ RULES
 
 transfer() {  # flag
   printf '%s\n' "$1"
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 "$1"
+  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --stream-wait 200 "$1"
   in_router iptables -t mangle -A FORWARD -p tcp -m multiport --ports 5001 -j NFQUEUE --queue-num 0
   start server "$server" "$python" "$live_dir/edited_stream.py" serve $server_address4 5001 3 cut
   server_pid=$started

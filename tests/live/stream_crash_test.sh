@@ -23,7 +23,7 @@ sent_more_than() {  # packets: the router has forwarded so many
 crash() {  # flag
   local victim last=""
   printf 'with %s\n' "$1"
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --on-crash drop "$1"
+  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --stream-wait 500 --on-crash drop "$1"
   in_router iptables -t mangle -A FORWARD -p tcp -m comment --comment seen
   in_router iptables -t mangle -A FORWARD -p tcp --sport 5001 -j NFQUEUE --queue-num 0
   in_router iptables -t mangle -A FORWARD -p tcp --dport 5001 -j NFQUEUE --queue-num 0
