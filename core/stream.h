@@ -149,7 +149,8 @@ struct StreamOutput {
   bool part = false;  // the pieces lack the segment's end, which the sender repeats
   StreamReason reason = StreamReason::kNone;
   bool advanced = false;       // bytes were decided: packets held for this direction may go on
-  bool advanced_back = false;  // the same of the other direction, by trust_acknowledgements
+  bool advanced_back = false;  // packets of the other direction may: its edits have room again, or
+                               // acknowledgements were trusted
   uint32_t connection = stream::kNone;
   uint32_t direction = 0;
   uint32_t wait = 0;

@@ -47,6 +47,7 @@ void StreamUpdate::take_acknowledgement() {
   stream.edit_count = static_cast<uint16_t>(stream.edit_count - done);
   freed_edits_ = static_cast<uint32_t>(&last - table_.edits_);
   freed_count_ = done;
+  output_.advanced_back = true;
 }
 
 void StreamUpdate::skip_to(uint32_t direction, uint32_t position) {

@@ -113,10 +113,15 @@ bool PacketLoop::release(uint64_t until) {
     held_->take(*held);
     answer(held->hand);
   }
+  reply_and_recycle();
+  return true;
+}
+
+// What was taken out of those held keeps its room until its verdict is sent.
+void PacketLoop::reply_and_recycle() {
   reply();
   held_->recycle();
   if (held_->empty()) replies_.keep_apart(false);
-  return true;
 }
 
 }  // namespace fettle

@@ -21,28 +21,30 @@ bool PacketLoop::begin(std::span<std::byte> streams) {
 
 // A segment, as it comes.
 void PacketLoop::take_segment(InHand& hand, uint64_t now) {
-  if (streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kFirst) ==
-      StreamStage::Fate::kGoes) {
-    const uint64_t tag = streams_->tag();
-    const uint64_t back = streams_->tag_back();
-    const bool advanced = streams_->advanced(), advanced_back = streams_->advanced_back();
-    let_go(hand, now);
-    if (advanced) offer_again(tag, now);
-    if (advanced_back) offer_again(back, now);
-    return;
-  }
-  const bool advanced = streams_->advanced();
+  const StreamStage::Fate fate =
+      streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kFirst);
   const uint64_t tag = streams_->tag();
-  const uint64_t deadline = now + streams_->wait() * kMillisecond;
-  if (held_->hold(hand, hand.queued.payload.size() + kSlack, deadline, tag)) {
-    bump(counters_->stream_held);
-    replies_.keep_apart(true);
-  } else {
-    bump(counters_->not_held);
-    hand.outcome.verdict = Verdict::kDrop;  // the sender repeats it
+  const uint64_t back = streams_->tag_back();
+  const bool advanced = streams_->advanced(), advanced_back = streams_->advanced_back();
+  if (fate == StreamStage::Fate::kGoes) {
     let_go(hand, now);
+  } else {
+    keep_back(hand, now);
   }
   if (advanced) offer_again(tag, now);
+  if (advanced_back) offer_again(back, now);
+}
+
+void PacketLoop::keep_back(InHand& hand, uint64_t now) {
+  const uint64_t deadline = now + streams_->wait() * kMillisecond;
+  if (held_->hold(hand, hand.queued.payload.size() + kSlack, deadline, streams_->tag())) {
+    bump(counters_->stream_held);
+    replies_.keep_apart(true);
+    return;
+  }
+  bump(counters_->not_held);
+  hand.outcome.verdict = Verdict::kDrop;  // the sender repeats it
+  let_go(hand, now);
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {

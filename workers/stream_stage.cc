@@ -11,8 +11,9 @@ namespace {
 
 // Without an outgoing interface the packet is for this machine, or its route is not yet known.
 constexpr uint32_t kLeastMtu = 1500;
-// A segment beyond a hole: the sender fills it within a round trip or two, or repeats the segment.
-constexpr uint32_t kEarlyWait = 200;
+// A segment beyond a hole, or without room for its edits: the sender fills the hole, the receiver
+// acknowledges, within a round trip or two, or the segment is repeated.
+constexpr uint32_t kRepetition = 200;
 constexpr uint32_t kPartWait = 40;
 
 }  // namespace
@@ -36,7 +37,7 @@ StreamStage::StreamStage(const Program& program, bool fail_open, uint32_t wait)
 }
 
 uint32_t StreamStage::wait() const {
-  return output_.reason == StreamReason::kEarly ? kEarlyWait : output_.wait;
+  return output_.reason == StreamReason::kTail ? output_.wait : kRepetition;
 }
 
 void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
@@ -71,6 +72,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   const bool was_changed = outcome.changed;
   switch (action) {
     case StreamAction::kHold:
+    case StreamAction::kCannot:  // acknowledgements on their way may make room
       if (!last) return Fate::kWaits;
       outcome.verdict = Verdict::kDrop;
       break;
@@ -82,7 +84,6 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
       if (!put_back(hand)) outcome.verdict = Verdict::kDrop;
       break;
     case StreamAction::kDrop:
-    case StreamAction::kCannot:
       outcome.verdict = Verdict::kDrop;
       break;
   }
