@@ -1,5 +1,6 @@
 #include "core/stream.h"
 
+#include "core/checksum.h"
 #include "core/stream_update.h"
 
 namespace fettle {
@@ -62,11 +63,17 @@ StreamAction StreamTable::process(Packet& packet, uint32_t now, StreamEditor& ed
   const Segment segment = segment_of(packet);
   Connection key;
   if (!key_of(packet, &key, &output.direction)) return StreamAction::kUntracked;
+  Connection* connection = find(key);
+  if (output.limits.verify && transport_checksum_state(packet) == ChecksumState::kBad) {
+    if (connection == nullptr) return StreamAction::kUntracked;
+    output.reason = StreamReason::kDamaged;
+    ++counters_.damaged;
+    return StreamAction::kDrop;
+  }
   if (segment.has(kSyn)) {
     see_syn(key, segment, output.direction);
     return StreamAction::kUntracked;
   }
-  Connection* connection = find(key);
   if (connection == nullptr && output.enter)
     connection = enter(key, segment, output.direction, now);
   if (connection == nullptr) return StreamAction::kUntracked;

@@ -102,6 +102,7 @@ enum class StreamReason : uint8_t {
   kArea,       // drop: the pieces do not fit into output.area
   kGsoShrunk,  // drop: a GSO packet of no more than one segment, which the kernel would not take
   kImmutable,  // drop: it must change, and no checksum could be written
+  kDamaged,    // drop: its TCP checksum is wrong; its bytes may be others than the sender's
 };
 
 struct StreamLimits {
@@ -123,6 +124,9 @@ struct StreamLimits {
   // Bytes that never came here and that the receiver acknowledges have passed elsewhere, unedited:
   // the stream goes on behind them. Else such an acknowledgement teaches nothing.
   bool trust_acknowledgements = false;
+  // Nobody has verified the packet's checksum, and it is complete. What a damaged segment brings
+  // must not be decided: its repetition would leave as the damaged bytes were edited.
+  bool verify = false;
   // A recording of the streams before any edit: its acknowledgements name original bytes, and
   // leave naming edited ones, as who receives these would have sent them.
   bool recorded = false;
@@ -171,6 +175,7 @@ class StreamTable {
     uint64_t early = 0, tails = 0, timeouts = 0, parts = 0, cannot = 0, drops = 0, split = 0,
              emptied = 0;
     uint64_t sack_blocks_dropped = 0, skipped = 0;  // skipped: holes
+    uint64_t damaged = 0;
   };
 
   static size_t bytes(const Size& size);

@@ -197,6 +197,20 @@ TEST(StreamRules, ATailIsLeftToBeRepeatedWhereMoreMayFollow) {
   EXPECT_EQ(ftp.left[0].data, "198.5");
 }
 
+TEST(StreamRules, ADamagedSegmentDecidesNothing) {
+  Stream ftp(kFtp);
+  ftp.output.limits.verify = true;
+  ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x10});
+  const Wire right{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9.1.2\r\n"};
+  Bytes damaged = build(right, false, 1, 0);
+  damaged[damaged.size() - 3] ^= std::byte{4};  // 10.9.1.6
+  EXPECT_EQ(ftp.offer(damaged), StreamAction::kDrop);
+  EXPECT_EQ(ftp.output.reason, StreamReason::kDamaged);
+  EXPECT_EQ(ftp.send(0, right), StreamAction::kReplace);
+  ASSERT_EQ(ftp.left.size(), 1u);
+  EXPECT_EQ(ftp.left[0].data, "at 198.51.100.1\r\n");
+}
+
 TEST(StreamRules, ASegmentThatEndsAWriteIsDecidedWhole) {
   Stream ftp(kFtp);
   ftp.output.limits.part_wait = 40;

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kLeastMtu = 1500;
 // A segment beyond a hole, or without room for its edits: the sender fills the hole, the receiver
 // acknowledges, within a round trip or two, or the segment is repeated.
-constexpr uint32_t kRepetition = 200;
+constexpr uint32_t kRepetition = 500;
 constexpr uint32_t kPartWait = 40;
 
 }  // namespace
@@ -46,6 +46,7 @@ void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
   const uint32_t mtu = known > 0 ? known : std::max(kLeastMtu, interfaces.mtu(queued.in_index));
   const bool gso = (queued.skb_info & kSkbGso) != 0;
   const bool local = queued.hook == Hook::kInput;
+  output_.limits.verify = (queued.skb_info & kSkbCsumNotVerified) != 0;
   output_.limits.packet = gso || local ? static_cast<uint32_t>(kMaxReturnedPayload) : mtu;
   // The kernel does not say it: no more than the way takes, and less than two of them make.
   const uint32_t header = hand.packet.payload;

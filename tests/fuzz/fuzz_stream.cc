@@ -82,6 +82,9 @@ void run(StreamTable& table, std::span<std::byte> memory, const Step& step, uint
   output.area = {area.get(), 4096};
   output.limits.packet = 41 + step[10] * 6u;
   output.limits.gso_size = step[15] == 1 ? 100 : 0;
+  output.limits.verify = step[15] == 3;
+  output.limits.pieces = step[15] == 4 ? 1 : StreamOutput::kMaxPieces;
+  output.limits.part_wait = step[15] == 5 ? 20 : StreamLimits::kNever;
   output.give_up = step[15] == 2;
   *now += step[11];
   const bool edited = table.counters().edits > 0;
