@@ -6,19 +6,9 @@
 
 live_begin "matches that segments' ends cut"
 
-cat >"$work/rules.toml" <<'RULES'
-[[rule]]
-match = { protocol = "tcp", port = 5001, tcp-flags = "syn" }
-steps = [ { clamp-mss = 1200 } ]
-
-[[rule]]
-match = { protocol = "tcp", port = 5001 }
-steps = [ { replace = '<(g+)>', with = '<$1$1$1>' }, { replace = '\[s+\]', with = '' } ]
-RULES
-
 transfer() {  # flag kind bytes
   printf '%s, %s, %s bytes\n' "$1" "$2" "$3"
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --stream-wait 200 "$1"
+  fettle_start "$router" --rules "$live_dir/edited_stream.toml" --queue-balance 0:0 --stream-wait 200 "$1"
   in_router iptables -t mangle -A FORWARD -p tcp -m multiport --ports 5001 -j NFQUEUE --queue-num 0
   start server "$server" "$python" "$live_dir/edited_stream.py" serve $server_address4 5001 3 "$2"
   server_pid=$started

@@ -11,15 +11,6 @@ kind=${KIND:-edited}
 places=${PLACES:-client server}
 live_begin "$bytes bytes of an edited TCP stream through a bad network"
 
-cat >"$work/rules.toml" <<'RULES'
-[[rule]]
-match = { protocol = "tcp", port = 5001, tcp-flags = "syn" }
-steps = [ { clamp-mss = 1200 } ]
-
-[[rule]]
-match = { protocol = "tcp", port = 5001 }
-steps = [ { replace = '<(g+)>', with = '<$1$1$1>' }, { replace = '\[s+\]', with = '' } ]
-RULES
 cat >"$work/bad.toml" <<'RULES'
 [[rule]]
 match = { protocol = "tcp" }
@@ -33,7 +24,7 @@ transfer() {  # flag place: of the bad network
   start bad "$ns" "$fettle" run --rules "$work/bad.toml" --queue-balance 7:7 --no-gso
   bad_pid=$started
   wait_for 10 log_has bad ready || die "the bad network does not get ready"
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --stream-wait 200 "$1"
+  fettle_start "$router" --rules "$live_dir/edited_stream.toml" --queue-balance 0:0 --stream-wait 200 "$1"
   in_router iptables -t mangle -A FORWARD -p tcp -m multiport --ports 5001 -j NFQUEUE --queue-num 0
   ip netns exec "$ns" iptables -A INPUT -p tcp -j NFQUEUE --queue-num 7
   ip netns exec "$ns" iptables -A OUTPUT -p tcp -j NFQUEUE --queue-num 7

@@ -6,16 +6,6 @@
 kills=10
 live_begin "kill -9 of the worker, $kills times, in the middle of an edited TCP connection"
 
-cat >"$work/rules.toml" <<'RULES'
-[[rule]]
-match = { protocol = "tcp", port = 5001, tcp-flags = "syn" }
-steps = [ { clamp-mss = 1200 } ]
-
-[[rule]]
-match = { protocol = "tcp", port = 5001 }
-steps = [ { replace = '<(g+)>', with = '<$1$1$1>' }, { replace = '\[s+\]', with = '' } ]
-RULES
-
 sent_more_than() {  # packets: the router has forwarded so many
   [ "$(counted "$router" iptables mangle seen)" -gt "$1" ]
 }
@@ -23,7 +13,7 @@ sent_more_than() {  # packets: the router has forwarded so many
 crash() {  # flag
   local victim last=""
   printf 'with %s\n' "$1"
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:0 --stream-wait 500 --on-crash drop "$1"
+  fettle_start "$router" --rules "$live_dir/edited_stream.toml" --queue-balance 0:0 --stream-wait 500 --on-crash drop "$1"
   in_router iptables -t mangle -A FORWARD -p tcp -m comment --comment seen
   in_router iptables -t mangle -A FORWARD -p tcp --sport 5001 -j NFQUEUE --queue-num 0
   in_router iptables -t mangle -A FORWARD -p tcp --dport 5001 -j NFQUEUE --queue-num 0
