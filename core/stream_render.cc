@@ -12,7 +12,7 @@ using namespace stream;
 StreamAction StreamUpdate::render() {
   const Map map(own(), table_.edits_);
   shift_header(map);
-  const bool changes = output_.part || edits_concern(map);
+  const bool changes = segment_.length > 0 && (output_.part || edits_concern(map));
   return changes && !packet_.truncated() ? replace(map) : shift_in_place();
 }
 
@@ -229,7 +229,7 @@ void StreamUpdate::finish_checksum(Packet& piece) const {
     std::array<std::byte, 2> was, should;
     std::memcpy(was.data(), old, 2);
     store(should.data(), right);
-    store(field, update(full, should, was, false));
+    store(field, update(full, was, should, false));
   }
 }
 
