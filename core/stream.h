@@ -15,9 +15,11 @@
 //              another area), and when output.wait milliseconds are over. Who cannot hold, drops:
 //              the sender repeats
 //   kDrop      output.reason says why; the sender repeats
-//   kCannot    the pool has no room for the edits: nothing changed. Drop (the sender repeats, when
-//              acknowledgements may have made room), or offer it again with output.give_up, which
-//              lets the bytes pass unedited
+//   kCannot    the pool has no room for the edits: nothing changed. Keep it, and offer it again
+//   when
+//              output.advanced_back comes for the other direction; or drop it (the sender repeats,
+//              when acknowledgements may have made room); or offer it again with output.give_up,
+//              which lets the bytes pass unedited
 //   kUntracked no TCP, a fragment, a SYN, or a connection that is not in the table and cannot be:
 //              nothing was changed. A SYN passes
 //
@@ -34,7 +36,11 @@
 //   while what was decided before them goes (StreamLimits::part_wait).
 // - A segment that an edit empties leaves as a probe with the sequence number before its own: the
 //   receiver answers it with the acknowledgement that the sender waits for.
-// - A pure acknowledgement from beyond a hole takes the sequence number of the last byte decided.
+// - A pure acknowledgement from beyond a hole takes the sequence number behind the last byte
+// decided.
+// - Where one piece can be sent, a replacement that does not fit into it would stop the stream,
+// since
+//   acknowledgements within one do not pass its last original byte: it is refused.
 // - Windows pass as they are: a stream that grows may exceed one by what is not yet acknowledged,
 //   and the receiver takes as much as it has room for.
 // - A SYN's data (TCP Fast Open) passes unedited. So does a stream with TCP-MD5 or TCP-AO.
@@ -107,11 +113,13 @@ enum class StreamReason : uint8_t {
 
 struct StreamLimits {
   static constexpr uint32_t kNever = 0xffffffff;
+  static constexpr uint32_t kMaxPieces = 8;
 
   // Bytes of an IP packet that may leave: the MTU, or what a verdict takes.
   uint32_t packet = 65531;
   uint32_t gso_size = 0;  // of a GSO packet; else 0
-  uint32_t pieces = 8;    // that can be sent; the sender repeats what they lack. 1 to kMaxPieces
+  // That can be sent, 1 at least; below kMaxPieces the sender repeats what they lack.
+  uint32_t pieces = kMaxPieces;
   // Milliseconds that an undecided tail waits: behind a segment with PSH, which its sender had no
   // more to follow (RFC 9293, 3.9.1), and behind one without, of which more is on its way, be it
   // after a retransmission time-out.
@@ -133,7 +141,7 @@ struct StreamLimits {
 };
 
 struct StreamOutput {
-  static constexpr uint32_t kMaxPieces = 8;
+  static constexpr uint32_t kMaxPieces = StreamLimits::kMaxPieces;
 
   // In.
   // For the pieces, and while the editor looks: kMaxTail and the longest packet of either side at

@@ -201,10 +201,14 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
 }
 
 bool StreamUpdate::valid(std::span<const StreamEdit> edits, size_t end) const {
+  const StreamLimits& limits = output_.limits;
+  const bool one = limits.pieces == 1 && limits.packet > packet_.payload;
+  const uint32_t room = limits.gso_size > 0 ? limits.gso_size : limits.packet - packet_.payload;
+  const uint32_t longest = one ? std::min(room, kMaxReplacement) : kMaxReplacement;
   size_t from = 0;
   for (const StreamEdit& edit : edits) {
     if (edit.offset < from || edit.offset >= end || edit.length > end - edit.offset) return false;
-    if (edit.with.size() > kMaxReplacement) return false;
+    if (edit.with.size() > longest) return false;
     from = edit.offset + edit.length;
   }
   return true;

@@ -50,6 +50,7 @@ struct ProgramCounters {
   uint64_t requeued = 0;
 };
 
+// The verdict that a packet leaves with. apply() does so, but for Outcome::stream.
 void count_verdict(ProgramCounters& counters, Verdict verdict) noexcept;
 
 // Where "log" steps go. Called on the packet path: must not block or allocate.

@@ -70,8 +70,9 @@ of it; what they put there may be longer or shorter.
 - **A datagram** is edited as a whole, length fields and checksums included; each step sees what the
   ones before it left. Nothing found is a miss, and so is what `insert` misses.
 - **A TCP segment** belongs to a stream, and the stream is edited: a match that a segment boundary
-  cuts is found (the segment waits in the queue for the next one, for a second at most, and for 40
-  ms where its sender had nothing more to follow), retransmissions
+  cuts is found (the segment waits in the queue for the next one, for a second at most, and for
+  `--stream-wait` where its sender had nothing more to follow; a super-packet leaves without its end
+  then, which its sender repeats), retransmissions
   leave as the bytes left before, sequence numbers, acknowledgements and SACK blocks are shifted in
   both directions. The rule's match decides for each segment whether the step sees its bytes; a
   connection is looked after from the first such segment on. All steps see the stream as it came, and
@@ -80,7 +81,9 @@ of it; what they put there may be longer or shorter.
   the same worker, which `--queue-balance` sees to. `at = N` has no meaning in a stream: it is a place
   in the segment, where what is as long as before can be written.
 - A stream's segment that grows beyond the outgoing interface's MTU is cut, and its second part waits
-  for the sender to repeat it: lower the connection's MSS beforehand (`clamp-mss`).
+  for the sender to repeat it: lower the connection's MSS beforehand (`clamp-mss`). What would be put
+  into a stream in one place and is longer than a packet has room for is not: nothing of that segment
+  is edited.
 
 `replace` takes PCRE2's patterns, as far as Vectorscan can sift payloads by them (`\K` is refused);
 `$`, `^` and lines are as under Patterns, and in a stream `^` without `(?m)` is the connection's first

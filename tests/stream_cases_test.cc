@@ -215,6 +215,14 @@ pieces 1
 0> FPA 1 1 ab.I!.I!.ef. = replace part A 1 1 ab.<inserted>I!.<ins
 1> A 1 21 = pass A 1 7
 0> FPA 7 1 I!.ef. = replace FPA 17 1 <inserted>I!.ef.)"},
+                                    {"what does not fit into the one is refused", R"(
+open
+room 20
+pieces 1
+0> PA 1 1 GROW. = pass PA 1 1 GROW.
+count refused-edits 1
+1> A 1 6 = pass A 1 6
+0> PA 6 1 I!. = replace PA 6 1 <inserted>I!.)"},
                                     {"GSO of one segment is none", R"(
 open
 gso 20

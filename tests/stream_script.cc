@@ -92,6 +92,7 @@ uint64_t StreamScript::count(std::string_view name) const {
   if (name == "evicted") return counters.evicted;
   if (name == "full") return counters.full;
   if (name == "given-up") return counters.given_up;
+  if (name == "refused-edits") return counters.refused_edits;
   if (name == "sack-dropped") return counters.sack_blocks_dropped;
   ADD_FAILURE() << name;
   return 0;

@@ -113,13 +113,13 @@ bool PacketLoop::release(uint64_t until) {
     held_->take(*held);
     answer(held->hand);
   }
-  reply_and_recycle();
+  reply();
+  recycle_held();
   return true;
 }
 
-// What was taken out of those held keeps its room until its verdict is sent.
-void PacketLoop::reply_and_recycle() {
-  reply();
+// After reply(): what was taken out of those held keeps its room until its verdict is sent.
+void PacketLoop::recycle_held() {
   held_->recycle();
   if (held_->empty()) replies_.keep_apart(false);
 }

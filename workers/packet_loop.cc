@@ -107,7 +107,8 @@ PacketLoop::Turn PacketLoop::turn(bool wait) {
   for (int i = 0; i < received; ++i) handle_datagram(filling_->datagram(static_cast<size_t>(i)));
   settle();
   if (held_) release_after(static_cast<size_t>(received));
-  held_ ? reply_and_recycle() : reply();
+  reply();
+  if (held_) recycle_held();
   steer(static_cast<size_t>(received));
   tick();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;

@@ -87,7 +87,7 @@ class PacketLoop {
   bool hold(const InHand& hand, uint64_t now);
   void release_after(size_t received);
   bool release(uint64_t until);
-  void reply_and_recycle();
+  void recycle_held();
   void take_segment(InHand& hand, uint64_t now);
   void keep_back(InHand& hand, uint64_t now);
   void let_go(InHand& hand, uint64_t now);

@@ -46,7 +46,8 @@ void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
   const uint32_t mtu = known > 0 ? known : std::max(kLeastMtu, interfaces.mtu(queued.in_index));
   const bool gso = (queued.skb_info & kSkbGso) != 0;
   const bool local = queued.hook == Hook::kInput;
-  output_.limits.verify = (queued.skb_info & kSkbCsumNotVerified) != 0;
+  // A super-packet's is made anew for its segments: what a queue before this one left there.
+  output_.limits.verify = (queued.skb_info & kSkbCsumNotVerified) != 0 && !gso;
   output_.limits.packet = gso || local ? static_cast<uint32_t>(kMaxReturnedPayload) : mtu;
   // The kernel does not say it: no more than the way takes, and less than two of them make.
   const uint32_t header = hand.packet.payload;
@@ -57,6 +58,7 @@ void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
 StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint32_t now,
                                      Offer offer) noexcept {
   const bool last = offer == Offer::kOver;
+  newly_changed_ = false;
   set_limits(hand, interfaces);
   output_.area = area_;
   output_.fresh = offer == Offer::kFirst;

@@ -23,6 +23,7 @@ import sys
 import threading
 
 LINE_EVERY = 1 << 16
+EDITED = ("edited", "dense", "cut")
 TIMEOUT = 60
 LENGTHS = {"dense": (0, 1, 7, 40, 300, 900, 1447, 2000), "cut": (0, 90, 200)}
 LENGTHS_ELSE = (0, 1, 40, 1447, 6000, 9000, 12000)  # between two edits: now and then a crowd
@@ -35,7 +36,7 @@ class Stream:
 
     def __init__(self, seed, kind):
         self.chance = random.Random(seed)
-        self.kind = "edited" if kind in ("dense", "cut") else kind
+        self.kind = "edited" if kind in EDITED else kind
         self.lengths = LENGTHS.get(kind, LENGTHS_ELSE)
         self.number = 0
         self.pieces = [self.make_piece() for _ in range(48)]
@@ -73,7 +74,7 @@ class Stream:
 
 
 def line(count, kind):
-    return b"%s ack %d\n" % (b"<ggg>" if kind in ("edited", "dense", "cut") else b"<hh>" if kind == "same" else b"<g>", count)
+    return b"%s ack %d\n" % (b"<ggg>" if kind in EDITED else b"<hh>" if kind == "same" else b"<g>", count)
 
 
 def line_sent(count, kind):
