@@ -37,10 +37,10 @@
 // - A segment that an edit empties leaves as a probe with the sequence number before its own: the
 //   receiver answers it with the acknowledgement that the sender waits for.
 // - A pure acknowledgement from beyond a hole takes the sequence number behind the last byte
-// decided.
-// - Where one piece can be sent, a replacement that does not fit into it would stop the stream,
-// since
-//   acknowledgements within one do not pass its last original byte: it is refused.
+//   decided.
+// - Acknowledgements within a replacement do not pass its last original byte. Where one piece can
+//   be sent, a replacement whose rest from there on does not fit into it would stop the stream, and
+//   is refused.
 // - Windows pass as they are: a stream that grows may exceed one by what is not yet acknowledged,
 //   and the receiver takes as much as it has room for.
 // - A SYN's data (TCP Fast Open) passes unedited. So does a stream with TCP-MD5 or TCP-AO.

@@ -200,15 +200,24 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
   return StreamAction::kPass;
 }
 
-bool StreamUpdate::valid(std::span<const StreamEdit> edits, size_t end) const {
+// Of one packet's data, without SACK blocks, which not every repetition bears.
+uint32_t StreamUpdate::room_for_repetition() const {
   const StreamLimits& limits = output_.limits;
-  const bool one = limits.pieces == 1 && limits.packet > packet_.payload;
-  const uint32_t room = limits.gso_size > 0 ? limits.gso_size : limits.packet - packet_.payload;
-  const uint32_t longest = one ? std::min(room, kMaxReplacement) : kMaxReplacement;
+  if (limits.gso_size > 0) return limits.gso_size;
+  const uint32_t sack = segment_.sack_blocks > 0 ? 2 + segment_.sack_blocks * 8 : 0;
+  const uint32_t headers = packet_.payload - sack;
+  return limits.packet - std::min(limits.packet, headers);
+}
+
+bool StreamUpdate::valid(std::span<const StreamEdit> edits, size_t end) const {
+  const bool one = output_.limits.pieces == 1;
+  const uint32_t room = one ? room_for_repetition() : 0;
   size_t from = 0;
   for (const StreamEdit& edit : edits) {
     if (edit.offset < from || edit.offset >= end || edit.length > end - edit.offset) return false;
-    if (edit.with.size() > longest) return false;
+    if (edit.with.size() > kMaxReplacement) return false;
+    // With the last original byte, or the one behind an insertion.
+    if (one && edit.with.size() + 1 > size_t{room} + edit.length) return false;
     from = edit.offset + edit.length;
   }
   return true;

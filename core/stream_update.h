@@ -34,6 +34,7 @@ class StreamUpdate {
   bool undecided_bytes(bool brings_new, std::span<const std::byte>* bytes);
   StreamAction ask(std::span<const std::byte> bytes, bool last, StreamEditor& editor, uint32_t now);
   bool valid(std::span<const StreamEdit> edits, size_t end) const;
+  uint32_t room_for_repetition() const;
   bool record(std::span<const StreamEdit> edits);
   void withhold(std::span<const std::byte> tail, uint32_t now);
   void skip_to(uint32_t direction, uint32_t position);

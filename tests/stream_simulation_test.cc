@@ -43,6 +43,7 @@ TEST(StreamSimulation, BothEndsReadTheEditedStreams) {
     ASSERT_TRUE(result.ok) << "seed " << seed << ": " << result.fault << " after " << result.steps
                            << " steps";
   }
+  EXPECT_EQ(table.counters().refused_edits, 0u);
   std::printf(
       "seeds %lu to %lu, %lu packets, %lu edits, %lu split, %lu emptied, %lu early, %lu parts\n",
       first, first + count - 1, packets, table.counters().edits, table.counters().split,

@@ -21,6 +21,9 @@ class Simulation {
       ends_[d].start = pick(random_, 2) == 0 ? any : 0u - pick(random_, 1200);
       ends_[d].window = ends_[d].offered = 20000;
     }
+    // The ports' last connection had other numbers: with the same, this one would be that one to
+    // anybody who looks on.
+    if (0u - ends_[0].start < 1201) ends_[0].start = 0u - static_cast<uint32_t>(seed % 1201);
     ends_[0].peer_start = ends_[1].start;
     ends_[1].peer_start = ends_[0].start;
     mtu_ = pick(random_, 2) == 0 ? 1500 : 180 + pick(random_, 200);
