@@ -36,7 +36,7 @@ enum class Mode { kAccept, kBatch, kReturn, kDscp };
 struct Options {
   std::string mode = "accept";
   uint16_t queue = 0;
-  uint32_t batch = 16;
+  uint32_t batch = 64;
   uint32_t length = 1024;
   int cpu = -1;
   uint8_t dscp = 46;

@@ -64,7 +64,7 @@ ProgramCounters total(WorkerPage& page);
 
 struct WorkerOptions {
   std::vector<int> cpus{0};  // a thread each; the loop runs on the first
-  uint32_t batch = 16;
+  uint32_t batch = 64;
   bool busy_poll = false;
   QueueSettings settings;          // as in force when the worker begins
   uint32_t overload_length = 512;  // of the queue, instead of settings.length, in an overload

@@ -24,15 +24,13 @@ Inbox::Inbox(SharedMemory slots, size_t batch)
     : slots_(std::move(slots)), vectors_(batch), headers_(batch), hands_(batch), in_order_(batch) {
   for (size_t i = 0; i < batch; ++i) {
     vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize - kBehind};
+    headers_[i].msg_hdr.msg_iov = &vectors_[i];
+    headers_[i].msg_hdr.msg_iovlen = 1;
     in_order_[i] = &hands_[i];
   }
 }
 
 int Inbox::receive(int fd, bool wait) noexcept {
-  for (size_t i = 0; i < headers_.size(); ++i) {
-    headers_[i].msg_hdr.msg_iov = &vectors_[i];
-    headers_[i].msg_hdr.msg_iovlen = 1;
-  }
   return recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()),
                   wait ? MSG_WAITFORONE : MSG_DONTWAIT, nullptr);
 }

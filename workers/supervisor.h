@@ -36,7 +36,7 @@ struct RunOptions {
   std::vector<int> cpus;  // worker i takes `threads` of them from cpus[i * threads % size] on
   uint32_t threads = 1;
   bool busy_poll = false;
-  uint32_t batch = 16;
+  uint32_t batch = 64;
   size_t receive_buffer = 64 << 20;  // as read back
   uint32_t queue_length = 4096;
   uint32_t overload_length = 512;

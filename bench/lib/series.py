@@ -32,8 +32,9 @@ class Context:
 
     def bare_loops(self):
         """At the settings that an overload is measured with."""
-        return [self.shop.bare(mode, "--no-gso", length=length, name=f"bare loop, {mode}, {length}")
-                for mode in ("accept", "batch") for length in (256, 1024)]
+        settings = (("accept", 64, 256), ("batch", 16, 256), ("batch", 64, 256), ("batch", 64, 1024))
+        return [self.shop.bare(mode, "--no-gso", batch=batch, length=length, name=f"bare loop, {mode} {batch}, {length}")
+                for mode, batch, length in settings]
 
 
 def say(text):
