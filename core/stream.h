@@ -53,6 +53,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "core/packet.h"
@@ -76,6 +77,9 @@ struct StreamText {
   uint32_t position = 0;  // of bytes[0] in the original stream, modulo 2^32; 0 is the first byte
   std::span<const std::byte> before;  // the original bytes before bytes[0]: stream::kBefore of
                                       // them, or as many as the stream has, where it was seen whole
+  // Offset from bytes[0] at which a message begins, be it behind the bytes; kNone: none is known. A
+  // stream that was seen whole begins with one.
+  uint32_t frame = stream::kNone;
   bool last = false;  // no more bytes will join these: FIN, or the wait is over. Withhold none
 };
 
@@ -88,6 +92,9 @@ class StreamEditor {
     uint32_t withhold = 0;  // last bytes that may begin a match; <= stream::kMaxTail, else not
                             // withheld
     bool more = false;      // there are more edits than had room
+    // What StreamText::frame is to say from now on, from the same bytes[0]; one within what is
+    // decided: none is known. Nothing: what it said before, where that is still to come.
+    std::optional<uint32_t> frame{};
   };
   // Where there are more: the packet is kCannot, and the sender repeats it when acknowledgements
   // may have made room. Where no edit is waiting for one, those that had room are all that is done.

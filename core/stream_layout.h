@@ -23,8 +23,10 @@ constexpr uint32_t kNone = 0xffffffff;  // as an index
 constexpr uint32_t kWays = 8;           // places that a connection's hash leaves it
 constexpr uint32_t kMaxEdits = 512;     // remembered at a time, of one direction
 constexpr uint32_t kMaxReplacement = 4096;
-constexpr uint32_t kMaxTail = 240;  // bytes withheld at a time, of one direction
-constexpr uint32_t kBefore = 4;     // last bytes decided that an editor is shown
+// Bytes withheld at a time, of one direction. More than a new connection's sender can have on its
+// way before the first acknowledgement (RFC 6928: ten segments) would never come.
+constexpr uint32_t kMaxTail = 14 << 10;
+constexpr uint32_t kBefore = 4;  // last bytes decided that an editor is shown
 
 // Sequence numbers compare as in RFC 1982: right as long as they are less than 2^31 apart.
 constexpr int32_t distance(uint32_t from, uint32_t to) { return static_cast<int32_t>(to - from); }
@@ -64,6 +66,8 @@ struct Direction {
   uint32_t tail_at;     // when the first of them was withheld
   uint16_t tail_size;   // bytes
   uint16_t edit_count;  // remembered
+  uint32_t frame;       // original: where a message begins, as the editor says; before `next`: none
+                        // is known
   std::array<std::byte, kBefore> before;  // the original bytes before `next`, as far as there are
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 using namespace stream;
 
-constexpr char kMagic[8] = {'f', 's', 't', 'r', 'e', 'a', 'm', '2'};
+constexpr char kMagic[8] = {'f', 's', 't', 'r', 'e', 'a', 'm', '3'};
 
 struct Places {
   size_t connections, edits, chunks, handshakes, end;

@@ -132,8 +132,10 @@ Connection* StreamTable::enter(const Connection& key, const Segment& segment, ui
     const bool known = slot.hash == key.hash && (slot.known & (1u << d)) != 0;
     const uint32_t own = d == direction ? segment.seq : segment.ack;
     // A handshake long over is none of this connection's.
-    const uint32_t start = known && own - slot.start[d] < kHandshakeReach ? slot.start[d] : own;
-    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0, {}};
+    const bool whole = known && own - slot.start[d] < kHandshakeReach;
+    const uint32_t start = whole ? slot.start[d] : own;
+    const uint32_t frame = whole ? start : start - 1;
+    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0, frame, {}};
   }
   commit(static_cast<uint32_t>(place - connections_), image);
   ++counters_.entered;

@@ -57,8 +57,14 @@ void StreamUpdate::skip_to(uint32_t direction, uint32_t position) {
   stream.tail_size = 0;
   stream.next = position;
   stream.before = {};
+  set_frame(stream, stream.frame);
   changed_ = true;
   ++table_.counters_.skipped;
+}
+
+// One that lies behind stays just behind, or 2^31 bytes on it would seem to lie ahead.
+void StreamUpdate::set_frame(Direction& stream, uint32_t frame) {
+  stream.frame = before(frame, stream.next) ? stream.next - 1 : frame;
 }
 
 // The last of what was there before and of what has been decided since.
@@ -156,22 +162,26 @@ bool StreamUpdate::undecided_bytes(bool brings_new, std::span<const std::byte>* 
   return true;
 }
 
+StreamText StreamUpdate::text_of(std::span<const std::byte> bytes, bool last) const {
+  const Direction& stream = image_.direction[output_.direction];
+  const uint32_t position = stream.next - stream.start;
+  return {.bytes = bytes,
+          .packet = packet_,
+          .connection = output_.connection,
+          .direction = output_.direction,
+          .position = position,
+          .before = std::span(stream.before).last(std::min(position, kBefore)),
+          .frame = before(stream.frame, stream.next) ? kNone : stream.frame - stream.next,
+          .last = last};
+}
+
 StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, StreamEditor& editor,
                                uint32_t now) {
   Direction& stream = own();
   std::array<StreamEdit, kMaxEdits> edits;
   StreamEditor::Found found;
-  const auto seen =
-      std::span<const std::byte>(stream.before).last(std::min(stream.next - stream.start, kBefore));
   if (!bytes.empty() && !packet_.truncated() && !output_.give_up) {
-    found = editor.edit({.bytes = bytes,
-                         .packet = packet_,
-                         .connection = output_.connection,
-                         .direction = output_.direction,
-                         .position = stream.next - stream.start,
-                         .before = seen,
-                         .last = last},
-                        edits);
+    found = editor.edit(text_of(bytes, last), edits);
   }
   if (output_.give_up) ++table_.counters_.given_up;
   if (last || found.withhold > kMaxTail || found.withhold > bytes.size()) found.withhold = 0;
@@ -194,9 +204,11 @@ StreamAction StreamUpdate::ask(std::span<const std::byte> bytes, bool last, Stre
     stream.next += static_cast<uint32_t>(decided);
     remember(bytes.first(decided));
   }
+  set_frame(stream, found.frame ? old + *found.frame : stream.frame);
   output_.advanced = output_.advanced || stream.next != old;
   changed_ = true;
-  withhold(bytes.subspan(decided), output_.advanced ? now : stream.tail_at);
+  const bool anew = output_.advanced || stream.tail_size == 0;
+  withhold(bytes.subspan(decided), anew ? now : stream.tail_at);
   return StreamAction::kPass;
 }
 
@@ -266,6 +278,7 @@ void StreamUpdate::withhold(std::span<const std::byte> tail, uint32_t now) {
     ++table_.counters_.given_up;
     stream.next += static_cast<uint32_t>(tail.size());
     remember(tail);
+    set_frame(stream, stream.frame);
     output_.advanced = true;
     tail = {};
   }

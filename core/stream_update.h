@@ -33,12 +33,14 @@ class StreamUpdate {
   StreamAction decide(uint32_t now, StreamEditor& editor);  // kPass: all that it brings is decided
   bool undecided_bytes(bool brings_new, std::span<const std::byte>* bytes);
   StreamAction ask(std::span<const std::byte> bytes, bool last, StreamEditor& editor, uint32_t now);
+  StreamText text_of(std::span<const std::byte> bytes, bool last) const;
   bool valid(std::span<const StreamEdit> edits, size_t end) const;
   uint32_t room_for_repetition() const;
   bool record(std::span<const StreamEdit> edits);
   void withhold(std::span<const std::byte> tail, uint32_t now);
   void skip_to(uint32_t direction, uint32_t position);
   void remember(std::span<const std::byte> decided);
+  static void set_frame(stream::Direction& stream, uint32_t frame);
   void take_fin();
   void commit();
   StreamAction hold(StreamReason reason, uint32_t wait);

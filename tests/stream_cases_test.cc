@@ -107,6 +107,14 @@ open
 0> A 1 1 GROWxGRO = hold tail
 0> FA 9 1 = pass FA 36 1
 0> A 1 1 GROWxGRO = replace A 1 1 a-longer-replacement-that-growsxGRO)"},
+                                    {"a segment that is withheld whole waits from now on", R"(
+open
+now 100000
+0> PA 1 1 GR = hold tail
+now 100030
+0> PA 1 1 GR = hold tail
+0> PA 3 1 OW = replace PA 3 1 longer-replacement-that-grows
+0> PA 1 1 GR = replace PA 1 1 a-)"},
                                     {"what it ends was cut", R"(
 open
 0> A 1 1 GR = hold tail

@@ -36,7 +36,9 @@ class StepEditor final : public StreamEditor {
       edits[found.edits++] = {i * (step_[12] >> 3u), length,
                               std::span(kFill).first(step_[14] & 0xfeu)};
     }
-    found.withhold = step_[13] >> 4u;
+    found.withhold = (step_[13] >> 4u) * (step_[15] == 6 ? 40u : 1u);
+    check(text.frame == stream::kNone || text.frame <= 0x7fffffff);
+    if (step_[15] == 7) found.frame = step_[12] * 16u;
     return found;
   }
 
