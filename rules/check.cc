@@ -57,7 +57,9 @@ class RuleChecker {
       if (std::holds_alternative<ClampMssStep>(step.what))
         need({Protocol::kTcp}, "clamp-mss", step.where);
       if (const auto* strip = std::get_if<StripStep>(&step.what)) check_strip(*strip, step.where);
-      if (std::holds_alternative<DnsStep>(step.what)) need({Protocol::kUdp}, "dns", step.where);
+      if (std::holds_alternative<DnsStep>(step.what)) {
+        need({Protocol::kUdp, Protocol::kTcp}, "dns", step.where);
+      }
       if (const auto* field = std::get_if<LengthFieldStep>(&step.what)) {
         check_place("length-field", field->at, field->size, step.where);
       }

@@ -84,6 +84,14 @@ class Compiler {
     }
   }
 
+  static Framing framing_of(std::span<const CompiledStep> steps) {
+    for (const CompiledStep& step : steps) {
+      if (const Framing framing = fettle::framing_of(step); framing != Framing::kNone)
+        return framing;
+    }
+    return Framing::kNone;
+  }
+
   // A rule whose steps are done to streams has a bit, if it can match TCP at all.
   void add_stream_rule(const Rule& rule, Program::Compiled::RuleSteps* steps) {
     const auto mine = std::span(out_->steps).subspan(steps->first, steps->count);
@@ -96,6 +104,11 @@ class Compiler {
                             rule.name, kMostStreamRules + 1, kMostStreamRules));
       return;
     }
+    auto& workspaces = out_->data.workspaces;
+    if (!workspaces.made() && !workspaces.make()) {
+      refuse_at(diagnostics_, rule.where, 1, "no memory is left to search streams");
+    }
+    steps->framing = framing_of(mine);
     steps->stream = uint64_t{1} << out_->stream_rules.size();
     out_->stream_rules.push_back(static_cast<uint32_t>(out_->rules.size()));
     Needs& needs = out_->needs;

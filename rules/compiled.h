@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rules/classifier.h"
+#include "rules/message_frame.h"
 #include "rules/program.h"
 #include "rules/steps.h"
 
@@ -16,7 +17,8 @@ struct Program::Compiled {
     uint32_t first = 0;  // of `steps`
     uint32_t count = 0;
     std::optional<Verdict> on_miss;
-    uint64_t stream = 0;  // the bit of a rule that edits streams
+    uint64_t stream = 0;               // the bit of a rule that edits streams
+    Framing framing = Framing::kNone;  // of the messages that it edits whole
   };
 
   Needs needs;

@@ -89,8 +89,9 @@ class Walk {
   bool changed() const { return changed_; }
   bool is_signed() const { return signed_; }
   size_t written() const { return written_; }
-  bool may_have_grown() const {
-    return written_ <= in_.size() || written_ <= kWithoutEdns || edns_;
+  bool may_have_grown(DnsTransport transport) const {
+    return transport == DnsTransport::kStream || written_ <= in_.size() ||
+           written_ <= kWithoutEdns || edns_;
   }
 
  private:
@@ -215,7 +216,7 @@ class Walk {
 }  // namespace
 
 DnsTranslation translate_dns(std::span<const std::byte> message, const AddressTable& table,
-                             std::span<std::byte> out) noexcept {
+                             std::span<std::byte> out, DnsTransport transport) noexcept {
   using Outcome = DnsTranslation::Outcome;
   {
     Walk walk(message, table, out, false);
@@ -227,7 +228,7 @@ DnsTranslation translate_dns(std::span<const std::byte> message, const AddressTa
     if (!walk.renames()) return {};
   }
   Walk walk(message, table, out, true);
-  if (!walk.all() || walk.is_signed() || !walk.may_have_grown()) return {};
+  if (!walk.all() || walk.is_signed() || !walk.may_have_grown(transport)) return {};
   return {.outcome = Outcome::kChanged, .size = walk.written()};
 }
 

@@ -15,12 +15,15 @@ namespace fettle {
 
 constexpr size_t kLongestDnsMessage = 65535;
 
+enum class DnsTransport : uint8_t { kDatagram, kStream };
+
 struct DnsTranslation {
   enum class Outcome : uint8_t {
     kUnchanged,  // the table has none of its addresses
     kChanged,
     // Not a query or its answer, as far as it can be read; signed as a whole (TSIG, SIG(0)); no
-    // room; or longer than 512 bytes and than it came, where no EDNS says that this is allowed.
+    // room; or, in a datagram, longer than 512 bytes and than it came, where no EDNS says that this
+    // is allowed.
     kRefused,
   };
   Outcome outcome = Outcome::kRefused;
@@ -39,6 +42,7 @@ struct DnsTranslation {
 // out.size() <= kLongestDnsMessage; it must not overlap the message. Its content is of use only
 // with kChanged. Allocates nothing; the work is bounded, whatever the bytes are.
 DnsTranslation translate_dns(std::span<const std::byte> message, const AddressTable& table,
-                             std::span<std::byte> out) noexcept;
+                             std::span<std::byte> out,
+                             DnsTransport transport = DnsTransport::kDatagram) noexcept;
 
 }  // namespace fettle

@@ -47,6 +47,17 @@ void EditList::cut(uint32_t end) noexcept {
   while (count_ > 0 && edits_[count_ - 1].offset + edits_[count_ - 1].length > end) --count_;
 }
 
+bool EditList::add_all(const EditList& others, uint32_t base) noexcept {
+  const uint32_t count = count_, used = used_;
+  for (const StreamEdit& edit : others.edits()) {
+    if (add(base + edit.offset, edit.length, edit.with)) continue;
+    count_ = count;
+    used_ = used;
+    return false;
+  }
+  return true;
+}
+
 EditWorkspace::EditWorkspace()
     : match(pcre2_match_data_create(kMostGroups, nullptr)),
       context(pcre2_match_context_create(nullptr)),

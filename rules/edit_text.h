@@ -39,6 +39,8 @@ class EditList {
   uint32_t end_before(uint32_t end) const noexcept;
   // Takes away those that end behind `end`.
   void cut(uint32_t end) noexcept;
+  // Adds all of another list's, whose offsets count from `base` here, or none: false, as add().
+  bool add_all(const EditList& others, uint32_t base) noexcept;
 
   std::span<const StreamEdit> edits() const noexcept { return {edits_.data(), count_}; }
   bool full() const noexcept { return full_; }
@@ -63,6 +65,7 @@ class EditWorkspace {
   bool usable() const noexcept { return match != nullptr && context != nullptr; }
 
   EditList list;
+  EditList gathered;  // of a stream's messages, each of whose edits are made in `list`
   std::array<std::byte, kLongestText> text;
   std::array<std::byte, stream::kMaxReplacement> replacement;
   pcre2_real_match_data_8* match = nullptr;

@@ -88,9 +88,18 @@ of it; what they put there may be longer or shorter.
 `replace` takes PCRE2's patterns, as far as Vectorscan can sift payloads by them (`\K` is refused);
 `$`, `^` and lines are as under Patterns, and in a stream `^` without `(?m)` is the connection's first
 byte. What a pattern may look back upon is four bytes where a segment boundary lies between, and 240
-bytes at a time may wait to be decided: a match whose beginning is further from a segment's end is
+bytes at a time may wait for a pattern: a match whose beginning is further from a segment's end is
 found only where it lies in one segment. Of one direction, 512 edits at a time may wait for their
 acknowledgement; what would be more waits with its segment, and is let be where one segment has more.
+
+**Messages.** A rule with `content-length` or `dns` edits a TCP stream message by message, each when all
+of it is there: until then its segments wait as those of a cut match do, 14 KiB at most. Its steps, and those of
+other rules that match the same segments, see one message at a time, and all of them are done to it or none. A
+text message begins with a start line of HTTP/1, SIP or RTSP and ends where Content-Length says; what does not say
+how long it is (Transfer-Encoding, an answer that ends with the connection) or has not come whole in time is let
+be, as is all that follows up to the next segment that begins with a start line. A DNS message stands behind its
+two bytes of length. So steps that put anything into bodies should be in one rule with `content-length`; those for
+headers alone need no message, and work where bodies are chunked or long.
 
 As text, an address counts only where no letter, digit or further part adjoins: `10.9.1.2` is not
 found in `110.9.1.2`, `10.9.1.2.3` or `10.9.1.2.example.net`.

@@ -197,6 +197,7 @@ class StepCompiler::Records {
   void add_step(const ContentLengthStep&) {
     CompiledStep out;
     out.kind = StepKind::kContentLength;
+    out.streamed = true;
     out_->steps.push_back(out);
     out_->needs.resizes = true;
   }
@@ -204,6 +205,7 @@ class StepCompiler::Records {
     CompiledStep out;
     out.kind = StepKind::kDns;
     out.first = table_index("dns", step);
+    out.streamed = true;
     out_->steps.push_back(out);
     out_->needs.resizes = true;
   }

@@ -12,6 +12,7 @@
 #include "rules/address_table.h"
 #include "rules/edit_text.h"
 #include "rules/impairment.h"
+#include "rules/message_frame.h"
 #include "rules/replacement.h"
 #include "rules/rule.h"
 #include "rules/vocabulary.h"
@@ -70,6 +71,13 @@ bool searches(const CompiledStep& step) noexcept;
 // Adds what the step replaces in a text to the workspace's list; see Replacement::find().
 uint32_t find_edits(const CompiledStep& step, const StepData& data, Family family,
                     const EditText& text, EditWorkspace& workspace, bool* gave_up) noexcept;
+// Steps for whole messages.
+Framing framing_of(const CompiledStep& step) noexcept;
+// The same as find_edits() for a whole message as its framing has it, but for Content-Length, which
+// is to be mended when all steps have added theirs. False: the step cannot be done to it.
+bool find_message_edits(const CompiledStep& step, const StepData& data, Framing framing,
+                        Family family, std::span<const std::byte> message,
+                        EditWorkspace& workspace) noexcept;
 // Does it to a packet's payload. kMiss where there is nothing to replace, or core/resize.h refuses.
 Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 // Flips one bit of the transport payload, so that its checksum is wrong, where the packet is one

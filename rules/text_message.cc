@@ -1,6 +1,8 @@
 #include "rules/text_message.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <string_view>
 
 namespace fettle {
@@ -76,6 +78,25 @@ std::optional<ContentLength> find_content_length(std::span<const std::byte> byte
   }
   if (out) out->body = lines.at();
   return out;
+}
+
+bool mend_content_length(std::span<const std::byte> message, EditList& list) noexcept {
+  const auto found = find_content_length(message);
+  if (!found) return true;
+  int64_t growth = 0;
+  for (const StreamEdit& edit : list.edits()) {
+    if (edit.offset >= found->body) growth += static_cast<int64_t>(edit.with.size()) - edit.length;
+  }
+  if (growth == 0) return true;
+  int64_t value = 0;
+  const char* digits = reinterpret_cast<const char*>(message.data()) + found->at;
+  std::from_chars(digits, digits + found->size, value);
+  value += growth;
+  if (value < 0) return false;
+  std::array<char, 20> written;
+  const auto* const end = std::to_chars(written.begin(), written.end(), value).ptr;
+  return list.add(static_cast<uint32_t>(found->at), static_cast<uint32_t>(found->size),
+                  std::as_bytes(std::span<const char>(written.data(), end)));
 }
 
 }  // namespace fettle

@@ -8,6 +8,8 @@
 #include <optional>
 #include <span>
 
+#include "rules/edit_text.h"
+
 namespace fettle {
 
 // Offsets from the beginning of the message.
@@ -22,5 +24,10 @@ struct ContentLength {
 // header or more than one, its value is no number on one line, or Transfer-Encoding says otherwise
 // how long the body is. Reads each byte of the headers a bounded number of times.
 std::optional<ContentLength> find_content_length(std::span<const std::byte> bytes) noexcept;
+
+// Adds to `list`, which holds what is to be replaced in the message, what mends its Content-Length
+// by as much as the body grows. True: mended, or nothing to mend. False, and nothing is added: the
+// length cannot be used, or something replaces it already.
+bool mend_content_length(std::span<const std::byte> message, EditList& list) noexcept;
 
 }  // namespace fettle

@@ -270,6 +270,10 @@ TEST(DnsMessage, GrowsBeyond512BytesOnlyWithEdns) {
   EXPECT_EQ(translated(message(kShort, 507, false)).outcome, Outcome::kRefused);
   EXPECT_EQ(translated(message(kShort, 600, false)).outcome, Outcome::kRefused);
   expect_becomes(message(kShort, 507, true), message(kLong, 507, true));
+  std::array<std::byte, kLongestDnsMessage> out;
+  EXPECT_EQ(
+      translate_dns(message(kShort, 600, false).bytes, table(), out, DnsTransport::kStream).outcome,
+      Outcome::kChanged);
   // One that becomes shorter may stay longer than that.
   EXPECT_EQ(translated(message("2.100.51.198.in-addr.arpa.", 600, false)).outcome,
             Outcome::kChanged);

@@ -47,22 +47,35 @@ fettle_start "$router" --rules "$recipe" --queue-balance 0:1
 for tables in iptables ip6tables; do
   in_router $tables -t mangle -A FORWARD -i lan -p udp --dport 53 -j NFQUEUE --queue-balance 0:1
   in_router $tables -t mangle -A FORWARD -o lan -p udp --sport 53 -j NFQUEUE --queue-balance 0:1
+  in_router $tables -t raw -A PREROUTING -i lan -p tcp --dport 53 -j NFQUEUE --queue-balance 0:1
+  in_router $tables -t mangle -A POSTROUTING -o lan -p tcp --sport 53 -j NFQUEUE --queue-balance 0:1
 done
 
-for edns in +edns +noedns; do
-  address=$(ask $edns www.lab.example A)
-  expect_equal "$edns: with the rules the name means" "$address" $inside4
-  expect_equal "$edns: and there is the server" "$(fetch "$address")" INSIDE-WEB
-  expect_equal "$edns: IPv6's address" "$(ask $edns www.lab.example AAAA)" $inside6
-  expect_equal "$edns: the inside address has a name" "$(ask $edns -x $inside4)" www.lab.example.
+for how in +edns +noedns "+tcp +edns" "+tcp +noedns"; do
+  read -ra edns <<<"$how"
+  address=$(ask "${edns[@]}" www.lab.example A)
+  expect_equal "$how: with the rules the name means" "$address" $inside4
+  expect_equal "$how: and there is the server" "$(fetch "$address")" INSIDE-WEB
+  expect_equal "$how: IPv6's address" "$(ask "${edns[@]}" www.lab.example AAAA)" $inside6
+  expect_equal "$how: the inside address has a name" "$(ask "${edns[@]}" -x $inside4)" www.lab.example.
 done
 expect_equal "a resolver that is asked over IPv6" \
   "$(in_client dig +short +tries=2 +time=2 "@$server_address6" -x $inside4 2>&1)" www.lab.example.
 expect_match "the question comes back as it was asked" "$(in_client dig "@$server_address4" -x $inside4)" \
   '^3\.0\.1\.10\.in-addr\.arpa\..*PTR.*www\.lab\.example\.'
-expect_equal "answers over TCP stay" "$(ask +tcp www.lab.example A)" $outside4
+expect_match "and over TCP" "$(in_client dig +tcp "@$server_address4" -x $inside4)" \
+  '^3\.0\.1\.10\.in-addr\.arpa\..*PTR.*www\.lab\.example\.'
+# 18 questions in one stream, each as long as any.
+questions=()
+for _ in 1 2 3 4 5 6; do questions+=(www.lab.example A -x $inside4 www.lab.example AAAA); done
+expect_equal "many questions on one connection" \
+  "$(in_client dig +short +tcp +keepopen "@$server_address4" "${questions[@]}" 2>&1 | sort | uniq -c | tr -s ' \n' ' ')" \
+  " 6 $inside4 6 $inside6 6 www.lab.example. "
 
-for tables in iptables ip6tables; do in_router $tables -t mangle -F FORWARD; done
+for tables in iptables ip6tables; do
+  in_router $tables -t raw -F PREROUTING
+  in_router $tables -t mangle -F
+done
 fettle_stop
 expect_equal "exit status" "$fettle_status" 0
 expect_equal "misses" $(($(rule_summary misses "answers to inside clients") + \
