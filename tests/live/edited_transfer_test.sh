@@ -21,7 +21,7 @@ RULES
 
 judge() {  # client server: what they report
   printf '        client: %s\n        server: %s\n' "$(tail -n 1 "$work/$1.log")" "$(tail -n 1 "$work/$2.log")"
-  expect_between "bytes sent" "$(report "$1" sent)" "$bytes" $((bytes + 70000))
+  expect_between "bytes sent" "$(report "$1" sent)" "$bytes" $((bytes + 80000))
   expect_equal "bytes that arrive" "$(report "$2" bytes)" "$(report "$1" bytes)"
   expect_equal "first wrong one" "$(report "$2" wrong_at)" -1
   expect_equal "SHA-256 of the edited stream" "$(report "$2" sha256)" "$(report "$1" sha256)"
