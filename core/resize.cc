@@ -21,7 +21,7 @@ bool has_zero_length(const Packet& packet) {
   return is_udp(packet) && load_be16(packet.data + packet.transport + 4) == 0;
 }
 
-// Whatever the place and the bytes are.
+// Of a packet that has a transport's payload.
 Resize refusal(const Packet& packet) {
   if (packet.fragment) return Resize::kFragment;
   if (packet.plan == ChecksumPlan::kPseudo || packet.plan == ChecksumPlan::kClear ||
@@ -108,6 +108,12 @@ void mend_network_length(Packet& packet) {
 }
 
 }  // namespace
+
+Resize may_resize(const Packet& packet) noexcept {
+  if (packet.malformed() || packet.plan == ChecksumPlan::kImmutable) return Resize::kImmutable;
+  if (packet.later_fragment || packet.transport == 0) return Resize::kFragment;
+  return refusal(packet);
+}
 
 Resize replace(Packet& packet, uint32_t offset, uint32_t removed,
                std::span<const std::byte> bytes) noexcept {

@@ -41,6 +41,10 @@ enum class Resize : uint8_t {
 Resize replace(Packet& packet, uint32_t offset, uint32_t removed,
                std::span<const std::byte> bytes) noexcept;
 
+// Whether replace() changes the length of such a packet at all: kDone, or why not. It may still say
+// kOutside and kNoRoom.
+Resize may_resize(const Packet& packet) noexcept;
+
 std::string_view to_string(Resize result);  // "no room for a longer packet", ...: for people
 
 }  // namespace fettle

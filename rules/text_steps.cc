@@ -34,7 +34,10 @@ Edit make_edits(std::span<const StreamEdit> edits, Packet& packet) {
     equal &= edit.with.size() == edit.length;
     if (edit.with.size() > edit.length) most += edit.with.size() - edit.length;
   }
-  if (!equal && most > std::min<size_t>(packet.capacity, kLongest)) return Edit::kMiss;
+  if (!equal && (may_resize(packet) != Resize::kDone ||
+                 most > std::min<size_t>(packet.capacity, kLongest))) {
+    return Edit::kMiss;
+  }
   for (size_t i = edits.size(); i-- > 0;) {
     const StreamEdit& edit = edits[i];
     const Resize done = replace(packet, packet.payload + edit.offset, edit.length, edit.with);
