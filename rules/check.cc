@@ -60,6 +60,9 @@ class RuleChecker {
       if (std::holds_alternative<DnsStep>(step.what)) {
         need({Protocol::kUdp, Protocol::kTcp}, "dns", step.where);
       }
+      if (const auto* sip = std::get_if<SipStep>(&step.what)) {
+        need({Protocol::kUdp}, sip->sdp_only ? "sdp" : "sip", step.where);
+      }
       if (const auto* field = std::get_if<LengthFieldStep>(&step.what)) {
         check_place("length-field", field->at, field->size, step.where);
       }

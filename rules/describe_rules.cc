@@ -189,6 +189,10 @@ std::string text_of(const ContentLengthStep&) { return "content-length"; }
 std::string text_of(const DnsStep& step) {
   return fmt::format("dns by {}{}", step.table, step.reverse ? ", reversed" : "");
 }
+std::string text_of(const SipStep& step) {
+  return fmt::format("{} by {}{}", step.sdp_only ? "sdp" : "sip", step.table,
+                     step.reverse ? ", reversed" : "");
+}
 std::string text_of(const LogStep&) { return "log"; }
 std::string text_of(const BypassStep&) { return "bypass"; }
 std::string text_of(const CaptureStep& step) { return fmt::format("capture to {}", step.file); }

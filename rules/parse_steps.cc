@@ -238,6 +238,9 @@ StepResult parse_one(TomlReader& reader, const StepInfo& info, const toml::table
       return parse_content_length(reader, node, where);
     case StepKind::kDns:
       return parse_dns(reader, table, node, where);
+    case StepKind::kSip:
+    case StepKind::kSdp:
+      return parse_sip(reader, info, table, node, where);
     default:
       break;
   }

@@ -155,6 +155,9 @@ class Run {
         return mend_content_length(packet_);
       case StepKind::kDns:
         return translate_dns_message(step, compiled_.data, packet_);
+      case StepKind::kSip:
+      case StepKind::kSdp:
+        return translate_sip_message(step, compiled_.data, packet_);
       case StepKind::kClampMss:
         return clamp_mss(packet_, static_cast<uint16_t>(step.number));
       default:

@@ -174,9 +174,10 @@ std::string key_section(const KeyInfo& key) {
 std::string step_section(const StepInfo& step) {
   std::string out = fmt::format("### `{}`\n\n`{}`. {}\n\n", step.name, step.form, step.prose);
   if (!parameter_names(step.name).empty()) out += parameter_table(step.name);
-  const bool translates = step.kind == StepKind::kTranslate || step.kind == StepKind::kDns;
+  const bool datagrams =
+      step.kind == StepKind::kDns || step.kind == StepKind::kSip || step.kind == StepKind::kSdp;
+  const bool translates = step.kind == StepKind::kTranslate || datagrams;
   const bool bypasses = step.kind == StepKind::kBypass;
-  const bool datagrams = step.kind == StepKind::kDns;
   out += fmt::format("```toml\n{}[[rule]]\nmatch = {{ protocol = \"{}\" }}\nsteps = [{}]\n```\n\n",
                      translates ? "[table.servers]\n\"10.20.0.0/16\" = \"203.0.0.0/16\"\n\n"
                      : bypasses ? "[defaults]\nbypass-mark = \"0x1/0x1\"\n\n"

@@ -166,6 +166,12 @@ struct DnsStep {
   bool reverse = false;
   Location table_where;
 };
+struct SipStep {  // the steps sip and sdp
+  std::string table;
+  bool reverse = false;
+  bool sdp_only = false;  // the session description alone
+  Location table_where;
+};
 struct LogStep {};
 struct DelayStep {
   uint64_t delay = 0;   // nanoseconds
@@ -196,7 +202,7 @@ struct Step {
   std::variant<VerdictStep, SetStep, TranslateStep, WriteStep, MarkStep, ClampMssStep, LogStep,
                InsertStep, DeleteStep, ReplaceStep, DelayStep, LoseStep, ReorderStep, RateStep,
                CorruptStep, CaptureStep, BypassStep, StripStep, LengthFieldStep, ContentLengthStep,
-               DnsStep>
+               DnsStep, SipStep>
       what;
   Location where;
 };

@@ -73,7 +73,10 @@ class StepCompiler::Records {
   }
   void add_searching(const CompiledStep& step, Location where) {
     out_->steps.push_back(step);
-    if (!searches(step) || out_->data.workspaces.made()) return;
+    if (searches(step)) make_workspaces(where);
+  }
+  void make_workspaces(Location where) {
+    if (out_->data.workspaces.made()) return;
     if (!out_->data.workspaces.make()) refuse(where, 1, "no memory is left to search payloads");
   }
   // Searched for in binary, by the families that may be.
@@ -208,6 +211,14 @@ class StepCompiler::Records {
     out.streamed = true;
     out_->steps.push_back(out);
     out_->needs.resizes = true;
+  }
+  void add_step(const SipStep& step) {
+    CompiledStep out;
+    out.kind = step.sdp_only ? StepKind::kSdp : StepKind::kSip;
+    out.first = table_index(step.sdp_only ? "sdp" : "sip", step);
+    out_->steps.push_back(out);
+    out_->needs.resizes = true;
+    make_workspaces(step.table_where);
   }
   void add_step(const LogStep&) {
     CompiledStep out;

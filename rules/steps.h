@@ -35,9 +35,9 @@ struct CompiledStep {
                         // the set's; kTranslate anywhere in binary: of StepData::beginnings;
                         // kStrip: what; kLengthField: the unit
   uint32_t mask = 0;    // kMark; kLengthField: not 0 where little-endian
-  uint32_t first = 0;  // of what is meant: kSet an address, kTranslate and kDns a table, kWrite and
-                       // kInsert bytes, kReplace a replacement, kDelay and the like an impairment,
-                       // kCapture a file
+  uint32_t first = 0;   // of what is meant: kSet an address, kTranslate, kDns, kSip and kSdp a
+                       // table, kWrite and kInsert bytes, kReplace a replacement, kDelay and the
+                       // like an impairment, kCapture a file
   uint32_t count = 0;  // kWrite, kInsert, kDelete, kStrip, kLengthField
 };
 
@@ -80,6 +80,9 @@ bool find_message_edits(const CompiledStep& step, const StepData& data, Framing 
                         EditWorkspace& workspace) noexcept;
 // Does it to a packet's payload. kMiss where there is nothing to replace, or core/resize.h refuses.
 Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+// Makes edits of a payload, offsets from its beginning: all or none. kMiss where there is none, or
+// core/resize.h refuses.
+Edit make_edits(std::span<const StreamEdit> edits, Packet& packet) noexcept;
 // Flips one bit of the transport payload, so that its checksum is wrong, where the packet is one
 // that the step concerns. kMiss: it has no payload, or its checksum is left to others, who would
 // make it right.
@@ -96,6 +99,9 @@ Edit mend_content_length(Packet& packet) noexcept;
 
 // kMiss: no UDP, or dns_message.h or core/resize.h refuses it.
 Edit translate_dns_message(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
+// kMiss: no UDP, no message as sip_message.h has it, text_message.h cannot mend its length, more
+// edits than an EditList holds, or core/resize.h refuses them.
+Edit translate_sip_message(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 
 // Like resolve(), for `size` > 0 bytes: all of them lie before the end of what the origin names.
 bool resolve_all(const Packet& packet, Origin from, uint32_t at, uint32_t size,

@@ -3,100 +3,159 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <string_view>
+#include <limits>
 
 namespace fettle {
 namespace {
+
+using Bytes = std::span<const std::byte>;
 
 constexpr std::string_view kBlanks = " \t";
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool is_name(std::string_view text, std::string_view name) {
-  return std::ranges::equal(text, name, {}, lower);
-}
+bool is_blank(char c) { return kBlanks.find(c) != kBlanks.npos; }
 
 std::string_view without_blanks(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
+  if (begin == std::string_view::npos) return text.substr(0, 0);
   return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
 }
 
-bool is_number(std::string_view text) {
+std::optional<uint64_t> number_of(std::string_view text) {
   constexpr size_t kMostDigits = 18;  // more than any message has, and no overflow
-  return !text.empty() && text.size() <= kMostDigits &&
-         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+  uint64_t number = 0;
+  if (text.empty() || text.size() > kMostDigits) return std::nullopt;
+  const auto end = text.data() + text.size();
+  const auto [behind, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || behind != end) return std::nullopt;
+  return number;
 }
 
-// The lines of a message in turn, without their ends.
-class Lines {
- public:
-  explicit Lines(std::string_view text) : text_(text) {}
-
-  std::optional<std::string_view> next() {
-    const size_t end = text_.find('\n', at_);
-    if (end == std::string_view::npos) return std::nullopt;
-    std::string_view line = text_.substr(at_, end - at_);
-    at_ = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    return line;
-  }
-  size_t at() const { return at_; }
-  // Whether the next line goes on with the last one's value (RFC 9112 5.2, RFC 3261 7.3.1).
-  bool goes_on() const { return at_ < text_.size() && kBlanks.find(text_[at_]) != kBlanks.npos; }
-
- private:
-  std::string_view text_;
-  size_t at_ = 0;
+// What the headers say of the body's length.
+struct Said {
+  std::optional<ContentLength> length;
+  bool clear = true;  // else `length` is of no use
+  size_t body = 0;    // the message's size where the headers do not end
 };
 
-bool is_content_length(std::string_view name, bool sip) {
-  return is_name(name, "content-length") || (sip && is_name(name, "l"));
+Said look(Bytes message) {
+  Said out;
+  MessageHead head(message);
+  const auto* begin = reinterpret_cast<const char*>(message.data());
+  while (const auto line = head.next()) {
+    if (is_header_name(line->name, "transfer-encoding")) out.clear = false;
+    if (!is_header_name(line->name, "content-length") &&
+        !(head.sip() && is_header_name(line->name, "l"))) {
+      continue;
+    }
+    const auto number = number_of(line->value);
+    if (out.length || !number) out.clear = false;
+    if (!number) continue;
+    out.length = ContentLength{.at = static_cast<size_t>(line->value.data() - begin),
+                               .size = line->value.size(),
+                               .body = 0,
+                               .value = *number};
+  }
+  out.clear &= head.complete();
+  out.body = head.complete() ? head.body() : message.size();
+  if (out.length) out.length->body = out.body;
+  return out;
+}
+
+// Bytes by which edits make the part from `begin` to `end` longer; nothing where one of them lies
+// in it in part.
+std::optional<int64_t> growth_of(const EditList& list, size_t begin, size_t end) {
+  int64_t growth = 0;
+  for (const StreamEdit& edit : list.edits()) {
+    const size_t behind = size_t{edit.offset} + edit.length;
+    if (edit.offset >= begin && behind <= end) {
+      growth += static_cast<int64_t>(edit.with.size()) - edit.length;
+    } else if (behind > begin && edit.offset < end) {
+      return std::nullopt;
+    }
+  }
+  return growth;
 }
 
 }  // namespace
 
-std::optional<ContentLength> find_content_length(std::span<const std::byte> bytes) noexcept {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  Lines lines(text);
-  const auto first = lines.next();
-  if (!first || first->empty()) return std::nullopt;
-  const bool sip = first->starts_with("SIP/") || first->find(" SIP/") != std::string_view::npos;
-  std::optional<ContentLength> out;
-  for (;;) {
-    const auto line = lines.next();
-    if (!line) return std::nullopt;
-    if (line->empty()) break;
-    const size_t colon = line->find(':');
-    if (colon == std::string_view::npos || kBlanks.find(line->front()) != kBlanks.npos) continue;
-    const std::string_view name = without_blanks(line->substr(0, colon));
-    if (is_name(name, "transfer-encoding")) return std::nullopt;
-    if (!is_content_length(name, sip)) continue;
-    const std::string_view value = without_blanks(line->substr(colon + 1));
-    if (out || !is_number(value) || lines.goes_on()) return std::nullopt;
-    out = ContentLength{static_cast<size_t>(value.data() - text.data()), value.size(), 0};
-  }
-  if (out) out->body = lines.at();
-  return out;
+MessageHead::MessageHead(Bytes message) noexcept
+    : text_(reinterpret_cast<const char*>(message.data()), message.size()) {
+  if (const auto first = line()) start_line_ = *first;
 }
 
-bool mend_content_length(std::span<const std::byte> message, EditList& list) noexcept {
-  const auto found = find_content_length(message);
-  if (!found) return true;
-  int64_t growth = 0;
-  for (const StreamEdit& edit : list.edits()) {
-    if (edit.offset >= found->body) growth += static_cast<int64_t>(edit.with.size()) - edit.length;
+std::optional<std::string_view> MessageHead::line() noexcept {
+  const size_t end = text_.find('\n', at_);
+  if (end == std::string_view::npos) return std::nullopt;
+  std::string_view line = text_.substr(at_, end - at_);
+  at_ = end + 1;
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+bool MessageHead::sip() const noexcept {
+  return start_line_.starts_with("SIP/") || start_line_.find(" SIP/") != std::string_view::npos;
+}
+
+std::optional<MessageHead::Line> MessageHead::next() noexcept {
+  if (start_line_.empty() || complete_) return std::nullopt;
+  for (;;) {
+    const auto first = line();
+    if (!first) return std::nullopt;
+    if (first->empty()) {
+      complete_ = true;
+      return std::nullopt;
+    }
+    // The next lines go on with the value where they begin with a blank (RFC 9112 5.2, RFC 3261
+    // 7.3.1).
+    std::string_view last = *first;
+    while (at_ < text_.size() && is_blank(text_[at_])) {
+      const auto more = line();
+      if (!more) return std::nullopt;
+      last = *more;
+    }
+    const size_t colon = first->find(':');
+    if (colon == std::string_view::npos || is_blank(first->front())) continue;
+    const std::string_view name = without_blanks(first->substr(0, colon));
+    if (name.empty()) continue;
+    const char* const value = first->data() + colon + 1;
+    const auto size = static_cast<size_t>(last.data() + last.size() - value);
+    return Line{name, without_blanks({value, size})};
   }
+}
+
+bool is_header_name(std::string_view text, std::string_view name) noexcept {
+  return std::ranges::equal(text, name, {}, lower, lower);
+}
+
+bool has_whole_head(Bytes message) noexcept {
+  MessageHead head(message);
+  while (head.next()) continue;
+  return head.complete();
+}
+
+std::optional<ContentLength> find_content_length(Bytes bytes) noexcept {
+  const Said said = look(bytes);
+  return said.clear ? said.length : std::nullopt;
+}
+
+bool mend_content_length(Bytes message, EditList& list) noexcept {
+  const Said said = look(message);
+  size_t end = message.size();
+  if (said.clear && said.length && said.length->value < end - said.body) {
+    end = said.body + static_cast<size_t>(said.length->value);
+  }
+  const auto growth = growth_of(list, said.body, end);
   if (growth == 0) return true;
-  int64_t value = 0;
-  const char* digits = reinterpret_cast<const char*>(message.data()) + found->at;
-  std::from_chars(digits, digits + found->size, value);
-  value += growth;
+  if (!growth || !said.clear) return false;
+  if (!said.length) return true;
+  const int64_t value = static_cast<int64_t>(said.length->value) + *growth;
   if (value < 0) return false;
-  std::array<char, 20> written;
-  const auto* const end = std::to_chars(written.begin(), written.end(), value).ptr;
-  return list.add(static_cast<uint32_t>(found->at), static_cast<uint32_t>(found->size),
-                  std::as_bytes(std::span<const char>(written.data(), end)));
+  std::array<char, std::numeric_limits<int64_t>::digits10 + 1> digits;
+  const auto behind = std::to_chars(digits.begin(), digits.end(), value).ptr;
+  return list.add(static_cast<uint32_t>(said.length->at), static_cast<uint32_t>(said.length->size),
+                  std::as_bytes(std::span(digits.begin(), behind)));
 }
 
 }  // namespace fettle

@@ -24,28 +24,6 @@ uint32_t find_written(const CompiledStep& step, const StepData& data, const Edit
 // IPv4's limit; IPv6 packets beyond it are jumbograms, or nearly so, and are let be.
 constexpr size_t kLongest = 65535;
 
-// From back to front, so that places in front stay what they are. All or none: an edit that makes
-// the packet longer has its room even before the others have made it shorter.
-Edit make_edits(std::span<const StreamEdit> edits, Packet& packet) {
-  if (edits.empty()) return Edit::kMiss;
-  size_t most = packet.size;
-  bool equal = true;
-  for (const StreamEdit& edit : edits) {
-    equal &= edit.with.size() == edit.length;
-    if (edit.with.size() > edit.length) most += edit.with.size() - edit.length;
-  }
-  if (!equal && (may_resize(packet) != Resize::kDone ||
-                 most > std::min<size_t>(packet.capacity, kLongest))) {
-    return Edit::kMiss;
-  }
-  for (size_t i = edits.size(); i-- > 0;) {
-    const StreamEdit& edit = edits[i];
-    const Resize done = replace(packet, packet.payload + edit.offset, edit.length, edit.with);
-    if (done != Resize::kDone) return Edit::kMiss;
-  }
-  return Edit::kDone;
-}
-
 }  // namespace
 
 bool searches(const CompiledStep& step) noexcept {
@@ -72,6 +50,28 @@ uint32_t find_edits(const CompiledStep& step, const StepData& data, Family famil
   if (step.family != Family::kNone) family = step.family;
   const auto& beginnings = data.beginnings[step.number][family == Family::kIpv4 ? 0 : 1];
   return find_binary(table, beginnings, family, text, list);
+}
+
+// From back to front, so that places in front stay what they are. All or none: an edit that makes
+// the packet longer has its room even before the others have made it shorter.
+Edit make_edits(std::span<const StreamEdit> edits, Packet& packet) noexcept {
+  if (edits.empty()) return Edit::kMiss;
+  size_t most = packet.size;
+  bool equal = true;
+  for (const StreamEdit& edit : edits) {
+    equal &= edit.with.size() == edit.length;
+    if (edit.with.size() > edit.length) most += edit.with.size() - edit.length;
+  }
+  if (!equal &&
+      (may_resize(packet) != Resize::kDone || most > std::min<size_t>(packet.capacity, kLongest))) {
+    return Edit::kMiss;
+  }
+  for (size_t i = edits.size(); i-- > 0;) {
+    const StreamEdit& edit = edits[i];
+    const Resize done = replace(packet, packet.payload + edit.offset, edit.length, edit.with);
+    if (done != Resize::kDone) return Edit::kMiss;
+  }
+  return Edit::kDone;
 }
 
 Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept {

@@ -111,6 +111,8 @@ std::optional<Step> parse_content_length(TomlReader& reader, const toml::node& n
                                          Location where);
 std::optional<Step> parse_dns(TomlReader& reader, const toml::table& table, const toml::node& node,
                               Location where);
+std::optional<Step> parse_sip(TomlReader& reader, const StepInfo& info, const toml::table& table,
+                              const toml::node& node, Location where);
 Table parse_table(TomlReader& reader, const toml::key& name, const toml::table& table);
 // After the rules, which tests name.
 void parse_tests(TomlReader& reader, const toml::node& node, std::vector<PacketTest>* out);
