@@ -54,15 +54,8 @@ class RuleChecker {
             "tell that it was here");
       }
       if (const auto* set = std::get_if<SetStep>(&step.what)) check_set(*set);
-      if (std::holds_alternative<ClampMssStep>(step.what))
-        need({Protocol::kTcp}, "clamp-mss", step.where);
+      check_protocol(step);
       if (const auto* strip = std::get_if<StripStep>(&step.what)) check_strip(*strip, step.where);
-      if (std::holds_alternative<DnsStep>(step.what)) {
-        need({Protocol::kUdp, Protocol::kTcp}, "dns", step.where);
-      }
-      if (const auto* sip = std::get_if<SipStep>(&step.what)) {
-        need({Protocol::kUdp}, sip->sdp_only ? "sdp" : "sip", step.where);
-      }
       if (const auto* field = std::get_if<LengthFieldStep>(&step.what)) {
         check_place("length-field", field->at, field->size, step.where);
       }
@@ -78,6 +71,17 @@ class RuleChecker {
       if (const auto* removal = std::get_if<DeleteStep>(&step.what)) {
         check_place("delete", removal->at, removal->count, step.where);
       }
+    }
+  }
+
+  void check_protocol(const Step& step) {
+    if (std::holds_alternative<ClampMssStep>(step.what)) {
+      need({Protocol::kTcp}, "clamp-mss", step.where);
+    }
+    if (std::holds_alternative<DnsStep>(step.what))
+      need({Protocol::kUdp, Protocol::kTcp}, "dns", step.where);
+    if (const auto* sip = std::get_if<SipStep>(&step.what)) {
+      need({Protocol::kUdp, Protocol::kTcp}, sip->sdp_only ? "sdp" : "sip", step.where);
     }
   }
 

@@ -1,7 +1,6 @@
 #include "rules/message_frame.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 #include "core/bytes.h"
@@ -34,6 +33,10 @@ constexpr struct {
                  {"RTSP/1.", TextProtocol::kRtsp},
                  {"RTSP/2.", TextProtocol::kRtsp}};
 
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // "VERSION STATUS REASON" or "METHOD TARGET VERSION", without the line's end.
@@ -62,42 +65,18 @@ bool is_text(std::string_view line) {
       line, [](char c) { return c == '\t' || c == '\r' || static_cast<unsigned char>(c) >= ' '; });
 }
 
-// Behind the empty line that ends the headers; npos: it has not come.
-size_t headers_end(std::string_view text) {
-  for (size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1)) {
-    const std::string_view next = text.substr(at + 1, 2);
-    if (next.starts_with('\n')) return at + 2;
-    if (next == "\r\n") return at + 3;
-  }
-  return text.npos;
-}
-
-bool has_header(std::string_view headers, std::string_view name) {
-  constexpr auto kLower = [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  for (size_t at = headers.find('\n'); at != headers.npos; at = headers.find('\n', at + 1)) {
-    std::string_view line = headers.substr(at + 1);
-    if (!std::ranges::equal(line.substr(0, name.size()), name, {}, kLower)) continue;
-    line.remove_prefix(name.size());
-    const size_t colon = line.find_first_not_of(" \t");
-    if (colon != line.npos && line[colon] == ':') return true;
-  }
-  return false;
-}
-
 bool has_no_body(const StartLine& start) {
   return start.protocol == TextProtocol::kHttp && start.answer &&
          (start.status.front() == '1' || start.status == "204" || start.status == "304");
 }
 
-bool may_lack_a_length(const StartLine& start, std::string_view headers) {
-  if (start.protocol == TextProtocol::kSip) return false;
-  if (start.protocol == TextProtocol::kHttp && start.answer) return false;
-  return !has_header(headers, "content-length") && !has_header(headers, "transfer-encoding");
+bool may_lack_a_length(const StartLine& start) {
+  return start.protocol == TextProtocol::kRtsp ||
+         (start.protocol == TextProtocol::kHttp && !start.answer);
 }
 
-MessageFrame read_text_frame(std::string_view text) {
+MessageFrame read_text_frame(std::span<const std::byte> bytes) {
+  const std::string_view text = text_of(bytes);
   const size_t first = std::min(text.find_first_not_of("\r\n"), text.size());
   if (first > 0) return {State::kWhole, first};
   const size_t line_end = text.find('\n');
@@ -106,20 +85,21 @@ MessageFrame read_text_frame(std::string_view text) {
   if (line_end == text.npos) return {State::kPart, 0};
   const StartLine start = read_start_line(line);
   if (start.protocol == TextProtocol::kNone) return {};
-  const size_t body = headers_end(text);
-  if (body == text.npos) return {State::kPart, 0};
-  if (has_no_body(start)) return {State::kWhole, body};
-  const std::string_view headers = text.substr(0, body);
-  const auto length = find_content_length(std::as_bytes(std::span(headers)));
-  if (!length) {
-    if (!may_lack_a_length(start, headers)) return {};
-    return {State::kWhole, body};
+  MessageHead head(bytes);
+  bool says_length = false;
+  while (const auto header = head.next()) {
+    says_length |= is_header_name(header->name, "content-length") ||
+                   is_header_name(header->name, "transfer-encoding");
   }
-  uint64_t value = 0;
-  const char* digits = headers.data() + length->at;
-  std::from_chars(digits, digits + length->size, value);
-  const uint64_t size = body + value;
-  return {size <= text.size() ? State::kWhole : State::kPart, size, text.size() > body};
+  if (!head.complete()) return {State::kPart, 0};
+  if (has_no_body(start)) return {State::kWhole, head.body()};
+  const auto length = find_content_length(bytes.first(head.body()));
+  if (!length) {
+    if (says_length || !may_lack_a_length(start)) return {};
+    return {State::kWhole, head.body()};
+  }
+  const uint64_t size = head.body() + length->value;
+  return {size <= text.size() ? State::kWhole : State::kPart, size, text.size() > head.body()};
 }
 
 MessageFrame read_dns_frame(std::span<const std::byte> bytes) {
@@ -131,16 +111,12 @@ MessageFrame read_dns_frame(std::span<const std::byte> bytes) {
   return {whole ? State::kWhole : State::kPart, size, bytes.size() > kDnsLength};
 }
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 }  // namespace
 
 MessageFrame read_frame(Framing framing, std::span<const std::byte> bytes) noexcept {
   switch (framing) {
     case Framing::kText:
-      return read_text_frame(text_of(bytes));
+      return read_text_frame(bytes);
     case Framing::kDns:
       return read_dns_frame(bytes);
     case Framing::kNone:

@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "rules/dns_message.h"
+#include "rules/sip_message.h"
 #include "rules/steps.h"
 
 namespace fettle {
@@ -75,6 +76,8 @@ bool translate_stream_dns(const AddressTable& table, std::span<const std::byte> 
 Framing framing_of(const CompiledStep& step) noexcept {
   switch (step.kind) {
     case StepKind::kContentLength:
+    case StepKind::kSip:
+    case StepKind::kSdp:
       return Framing::kText;
     case StepKind::kDns:
       return Framing::kDns;
@@ -88,16 +91,22 @@ bool find_message_edits(const CompiledStep& step, const StepData& data, Framing 
                         EditWorkspace& workspace) noexcept {
   const Framing wanted = framing_of(step);
   if (wanted != Framing::kNone && wanted != framing) return true;
+  bool gave_up = false;
   switch (step.kind) {
     case StepKind::kContentLength:
       return true;
     case StepKind::kDns:
       return translate_stream_dns(data.tables[step.first], message, workspace.list);
+    case StepKind::kSip:
+      find_sip(data.tables[step.first], message, workspace.list);
+      break;
+    case StepKind::kSdp:
+      find_sdp(data.tables[step.first], message, workspace.list);
+      break;
     default:
+      find_edits(step, data, family, {.bytes = message, .before = {}}, workspace, &gave_up);
       break;
   }
-  bool gave_up = false;
-  find_edits(step, data, family, {.bytes = message, .before = {}}, workspace, &gave_up);
   return !gave_up && !workspace.list.full();
 }
 

@@ -92,7 +92,7 @@ bytes at a time may wait for a pattern: a match whose beginning is further from 
 found only where it lies in one segment. Of one direction, 512 edits at a time may wait for their
 acknowledgement; what would be more waits with its segment, and is let be where one segment has more.
 
-**Messages.** A rule with `content-length` or `dns` edits a TCP stream message by message, each when all
+**Messages.** A rule with `content-length`, `sip`, `sdp` or `dns` edits a TCP stream message by message, each when all
 of it is there: until then its segments wait as those of a cut match do, 14 KiB at most. Its steps, and those of
 other rules that match the same segments, see one message at a time, and all of them are done to it or none. A
 text message begins with a start line of HTTP/1, SIP or RTSP and ends where Content-Length says; what does not say

@@ -216,6 +216,7 @@ class StepCompiler::Records {
     CompiledStep out;
     out.kind = step.sdp_only ? StepKind::kSdp : StepKind::kSip;
     out.first = table_index(step.sdp_only ? "sdp" : "sip", step);
+    out.streamed = true;
     out_->steps.push_back(out);
     out_->needs.resizes = true;
     make_workspaces(step.table_where);

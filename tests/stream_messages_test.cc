@@ -150,6 +150,43 @@ TEST(StreamMessages, CutsAtRandom) {
   }
 }
 
+TEST(StreamMessages, SipKnowsWhereItsAddressesAre) {
+  const auto text = [](const std::string& address, size_t length) {
+    return "INVITE sip:b@203.0.113.9 SIP/2.0\r\nv: SIP/2.0/TCP " + address +
+           "\r\nSubject: 10.9.1.2\r\nc: application/sdp\r\nl: " + std::to_string(length) +
+           "\r\n\r\ns=10.9.1.2\r\nc=IN IP4 " + address + "\r\n";
+  };
+  const std::string old = text("10.9.1.2", 31) + text("10.9.1.2", 31);
+  for (size_t cut = 1; cut < old.size(); cut += 7) {
+    Sender sender(R"(
+[table.inside]
+"10.9.1.2" = "198.51.100.1"
+[[rule]]
+match = { protocol = "tcp", dst-port = 5060 }
+steps = [{ sip = "inside" }]
+)");
+    sender.send(old.substr(0, cut));
+    sender.send(old.substr(cut));
+    ASSERT_EQ(sender.received(), text("198.51.100.1", 35) + text("198.51.100.1", 35)) << cut;
+  }
+}
+
+TEST(StreamMessages, ASessionDescriptionInWhateverBringsIt) {
+  Sender sender(R"(
+[table.inside]
+"10.9.1.2" = "198.51.100.1"
+[[rule]]
+match = { protocol = "tcp", dst-port = 5060 }
+steps = [{ sdp = "inside" }]
+)");
+  sender.send(
+      "RTSP/1.0 200 OK\r\nX: 10.9.1.2\r\nContent-Type: application/sdp\r\nContent-Length: 19");
+  sender.send("\r\n\r\nc=IN IP4 10.9.1.2\r\nRTSP/1.0 200 OK\r\n\r\n");
+  EXPECT_EQ(sender.received(),
+            "RTSP/1.0 200 OK\r\nX: 10.9.1.2\r\nContent-Type: application/sdp\r\nContent-Length: 23"
+            "\r\n\r\nc=IN IP4 198.51.100.1\r\nRTSP/1.0 200 OK\r\n\r\n");
+}
+
 TEST(StreamMessages, AMessageWaitsForItsRestAndNoLonger) {
   const std::string whole = message("10.9.1.2", "10.9.1.2");
   Sender sender(kText);
