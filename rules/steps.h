@@ -94,7 +94,7 @@ Edit strip(const CompiledStep& step, Packet& packet, Hook hook) noexcept;
 // `growth`: bytes by which the payload is longer than before the rule's first step. kMiss: no such
 // place, or the field cannot hold the sum.
 Edit mend_length_field(const CompiledStep& step, Packet& packet, int64_t growth) noexcept;
-// kMiss: text_message.h finds no length, the packet is TCP's, or core/resize.h refuses it.
+// kMiss: text_message.h finds no length, or core/resize.h refuses it.
 Edit mend_content_length(Packet& packet) noexcept;
 
 // kMiss: no UDP, or dns_message.h or core/resize.h refuses it.
