@@ -11,7 +11,7 @@ StreamAction StreamUpdate::run(uint32_t now, StreamEditor& editor) {
   const uint8_t heard = image_.heard | static_cast<uint8_t>(1u << output_.direction);
   State state = image_.state;
   if (state == State::kOneSided && heard == 3) state = State::kEstablished;
-  if (segment_.has(kRst)) state = State::kClosing;
+  if (resets()) state = State::kClosing;
   changed_ = heard != image_.heard || state != image_.state;
   image_.heard = heard;
   image_.state = state;
@@ -19,6 +19,14 @@ StreamAction StreamUpdate::run(uint32_t now, StreamEditor& editor) {
   const StreamAction action = decide(now, editor);
   if (changed_) commit();
   return action == StreamAction::kPass ? render() : action;
+}
+
+// Where its receiver may stand: another does not end the connection there (RFC 5961 3.2), and so
+// frees no place here.
+bool StreamUpdate::resets() const {
+  const Direction& stream = image_.direction[output_.direction];
+  return segment_.has(kRst) && !before(segment_.seq, stream.acked) &&
+         !before(stream.next, segment_.seq);
 }
 
 // Edits that are acknowledged whole are forgotten. An acknowledgement of what was not yet sent is

@@ -29,6 +29,7 @@ class StreamUpdate {
   stream::Direction& other() { return image_.direction[!output_.direction]; }
 
   // stream_update.cc: what changes in the table.
+  bool resets() const;
   void take_acknowledgement();
   StreamAction decide(uint32_t now, StreamEditor& editor);  // kPass: all that it brings is decided
   bool undecided_bytes(bool brings_new, std::span<const std::byte>* bytes);

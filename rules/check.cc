@@ -11,10 +11,23 @@
 namespace fettle {
 namespace {
 
+bool edits_streams(const Step& step) {
+  const auto* translate = std::get_if<TranslateStep>(&step.what);
+  return (translate && translate->anywhere) || std::holds_alternative<ReplaceStep>(step.what) ||
+         std::holds_alternative<ContentLengthStep>(step.what) ||
+         std::holds_alternative<DnsStep>(step.what) || std::holds_alternative<SipStep>(step.what);
+}
+
+bool edits_streams(const Rule& rule) {
+  return scope_of(rule.match).protocols[static_cast<uint8_t>(Protocol::kTcp)] &&
+         std::ranges::any_of(rule.steps, [](const Step& step) { return edits_streams(step); });
+}
+
 class RuleChecker {
  public:
-  RuleChecker(const Rule& rule, std::vector<Diagnostic>* diagnostics)
-      : rule_(rule), scope_(scope_of(rule.match)), diagnostics_(diagnostics) {}
+  // editor: the first rule of the set that edits TCP streams, if there is one.
+  RuleChecker(const Rule& rule, const Rule* editor, std::vector<Diagnostic>* diagnostics)
+      : rule_(rule), editor_(editor), scope_(scope_of(rule.match)), diagnostics_(diagnostics) {}
 
   void check() {
     if (!scope_.ipv4 && !scope_.ipv6) {
@@ -54,6 +67,7 @@ class RuleChecker {
             "tell that it was here");
       }
       if (const auto* set = std::get_if<SetStep>(&step.what)) check_set(*set);
+      if (std::holds_alternative<BypassStep>(step.what)) check_bypass(step.where);
       check_protocol(step);
       if (const auto* strip = std::get_if<StripStep>(&step.what)) check_strip(*strip, step.where);
       if (const auto* field = std::get_if<LengthFieldStep>(&step.what)) {
@@ -72,6 +86,15 @@ class RuleChecker {
         check_place("delete", removal->at, removal->count, step.where);
       }
     }
+  }
+
+  void check_bypass(Location where) {
+    if (!editor_ || !scope_.protocols[static_cast<uint8_t>(Protocol::kTcp)]) return;
+    say(Severity::kWarning, where,
+        fmt::format(
+            "bypass: the rule matches TCP, too, whose streams \"{}\" edits; a connection "
+            "that is edited must not pass the queue by, expected a match that leaves it out",
+            editor_->name));
   }
 
   void check_protocol(const Step& step) {
@@ -164,6 +187,7 @@ class RuleChecker {
   }
 
   const Rule& rule_;
+  const Rule* editor_;
   Scope scope_;
   std::vector<Diagnostic>* diagnostics_;
 };
@@ -231,9 +255,11 @@ Scope scope_of(const Match& match) {
 }
 
 void check_rules(const RuleSet& set, std::vector<Diagnostic>* diagnostics) {
+  const auto editor =
+      std::ranges::find_if(set.rules, [](const Rule& rule) { return edits_streams(rule); });
   const Rule* end = nullptr;
   for (const Rule& rule : set.rules) {
-    RuleChecker checker(rule, diagnostics);
+    RuleChecker checker(rule, editor == set.rules.end() ? nullptr : &*editor, diagnostics);
     if (end) {
       diagnostics->push_back(
           {.severity = Severity::kWarning,

@@ -40,6 +40,8 @@ TEST_P(CompileSaysTest, WithPlaceAndReason) {
   EXPECT_NE(result.said.find(GetParam().refused ? ": error: " : ": warning: "), std::string::npos);
 }
 
+const std::string kReplaceInTcp = "[defaults]\nbypass-mark = \"0x1/0x1\"\n" +
+                                  rule("protocol = \"tcp\"", "{ replace = 'a', with = 'b' }");
 const std::string kTable =
     "[table.servers]\n\"10.0.0.1\" = \"192.0.2.1\"\n\"10.0.0.2\" = \"192.0.2.1\"\n";
 
@@ -80,6 +82,8 @@ INSTANTIATE_TEST_SUITE_P(
              "no packet can match: its keys leave no protocol"},
         Said{"RepeatUnmarked", rule("", "\"repeat\""), false,
              "\"repeat\" without a mark before it"},
+        Said{"BypassBesideStreams", kReplaceInTcp + rule("", "{ bypass = true }"), false,
+             "bypass: the rule matches TCP, too, whose streams \"rule 1\" edits"},
         Said{"BehindVerdict", rule("ttl = 1", "\"accept\", \"log\""), false,
              "this step is never run"},
         Said{"BehindAll", rule("", "\"accept\"") + rule("ttl = 1", "\"log\""), false,
@@ -89,6 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(CompileTest, WhatIsRightIsSilent) {
   for (const std::string& text : {std::string(), rule("", "\"accept\""),
                                   rule("ttl = 1", "{ mark = \"0x1/0x1\" }, \"repeat\""),
+                                  kReplaceInTcp + rule("protocol = \"udp\"", "{ bypass = true }"),
                                   kTable + rule("", "{ translate = \"servers\", at = 4 }")}) {
     const Compiled result = compiled(text);
     EXPECT_TRUE(result.program);

@@ -312,6 +312,7 @@ TEST(StreamCases, WhoGivesWay) {
   static constexpr const char* kBoth = "open\n1> A 1 1 = pass A 1 1\n";
   static constexpr const char* kReset = "open\n1> RA 1 1 = pass RA 1 1\n";
   static constexpr const char* kFins = "open\n0> FA 1 1 = pass FA 1 1\n1> FA 1 2 = pass FA 1 2\n";
+  static constexpr const char* kForged = "open\n1> A 1 1 = pass A 1 1\n1> R 900 0 = pass R 900 0\n";
   constexpr uint32_t kDay = 86'400'000;
   for (const Aged& row : {Aged{kOneSided, 1, kReset, 120'000, 1},
                           {kOneSided, 1, kReset, 120'001, 2},
@@ -321,7 +322,8 @@ TEST(StreamCases, WhoGivesWay) {
                           {kBoth, kDay, kFins, 1, 2},
                           {kBoth, 5 * kDay, kBoth, 5 * kDay, 0},
                           {kBoth, 5 * kDay + 1, kFins, 1, 1},
-                          {kBoth, kDay, kOneSided, 1, 2}}) {
+                          {kBoth, kDay, kOneSided, 1, 2},
+                          {kForged, kDay, kFins, 1, 2}}) {
     SCOPED_TRACE(std::to_string(row.first_age) + "|" + std::to_string(row.second_age));
     StreamScript box({.connections = 8, .edits = 8, .chunks = 8, .handshakes = 64});
     const auto at = [&](uint32_t number, uint32_t age, const std::string& script) {

@@ -121,7 +121,7 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->capture_default_str();
   command
       ->add_option("--streams", flags->options.streams,
-                   "TCP connections of a queue that rules may edit at a time; each takes 175 bytes")
+                   "TCP connections of a queue that rules may edit at a time; each takes 183 bytes")
       ->option_text("8-16777216 (65536)")
       ->check(CLI::Range(8u, 1u << 24))
       ->capture_default_str();
