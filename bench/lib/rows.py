@@ -149,7 +149,7 @@ OVERLOAD = 1.55  # of what was measured just before, so that it is 1.5 of what i
 
 def overload_row():
     def parts(context):
-        load = Load("64", context.options.seconds, pps=OVERLOAD * context.greatest(), super=16)
+        load = Load("64", context.options.seconds, pps=OVERLOAD * context.greatest(), super=40)
         return [*(Part(f"limit, {bare.name}", bare, load) for bare in context.bare_loops()),
                 Part("subject", context.shop.fettle("accept", "--no-gso"), load), *others(context, load)]
 
