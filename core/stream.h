@@ -16,10 +16,9 @@
 //              the sender repeats
 //   kDrop      output.reason says why; the sender repeats
 //   kCannot    the pool has no room for the edits: nothing changed. Keep it, and offer it again
-//   when
-//              output.advanced_back comes for the other direction; or drop it (the sender repeats,
-//              when acknowledgements may have made room); or offer it again with output.give_up,
-//              which lets the bytes pass unedited
+//              when output.advanced_back comes for the other direction; or drop it (the sender
+//              repeats, when acknowledgements may have made room); or offer it again with
+//              output.give_up, which lets the bytes pass unedited
 //   kUntracked no TCP, a fragment, a SYN, or a connection that is not in the table and cannot be:
 //              nothing was changed. A SYN passes
 //

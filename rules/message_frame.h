@@ -1,7 +1,7 @@
 // Where messages end in a stream: of header lines and a body (HTTP, SIP, RTSP), or DNS behind its
 // length. Pure functions over what has come so far.
 //
-// Sources: RFC 9112 6 (HTTP/1.1), 3261 7.5, 18.3 and 20.14 (SIP), 7826 20 (RTSP), 1035 4.2.2 (DNS).
+// Sources: RFC 9112 6 (HTTP/1.1), 3261 7.5, 18.3 and 20.14 (SIP), 7826 (RTSP), 1035 4.2.2 (DNS).
 #pragma once
 
 #include <cstddef>

@@ -10,7 +10,7 @@
 namespace fettle {
 namespace {
 
-// Of one replacement: less than any packet has room for.
+// Of one replacement: less than a packet of 1280 bytes, which IPv6 asks for, has room for.
 constexpr uint32_t kMostReplaced = 1024;
 constexpr uint32_t kDnsLength = 2;
 
