@@ -132,22 +132,32 @@ QueueSocket::~QueueSocket() {
   if (fd_ >= 0) close(fd_);
 }
 
-Result<void> QueueSocket::bind(const QueueSettings& settings) {
+Result<int> QueueSocket::try_to_bind(const QueueSettings& settings) {
   ConfigBuffer message;
   const size_t size = encode_config(message, settings, true, kBindSequence);
-  bind_error_ = 0;
   if (send(fd_, message.data(), size, 0) != static_cast<ssize_t>(size)) {
     bind_error_ = errno;
     return fail(ErrorCode::kOs, fmt::format("cannot talk to the kernel's netfilter: {}",
                                             std::strerror(bind_error_)));
   }
-  const Result<int> answer = await_acknowledgement(kBindSequence);
+  return await_acknowledgement(kBindSequence);
+}
+
+Result<QueueSettings> QueueSocket::bind(QueueSettings settings) {
+  bind_error_ = 0;
+  Result<int> answer = try_to_bind(settings);
+  while (answer && *answer != 0 && relax(settings, *answer)) answer = try_to_bind(settings);
   if (!answer) return std::unexpected(answer.error());
   if (*answer != 0) {
     bind_error_ = *answer;
     const ErrorCode code = *answer == EPERM ? ErrorCode::kNoPermission : ErrorCode::kUnavailable;
     return fail(code, explain_bind(settings.queue, *answer));
   }
+  if (auto read = read_back(settings); !read) return std::unexpected(read.error());
+  return settings;
+}
+
+Result<void> QueueSocket::read_back(const QueueSettings& settings) const {
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue != settings.queue || row.port_id != port_id_) continue;
     const bool packets = settings.copy_range > 0;
@@ -195,6 +205,12 @@ Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t
   if (send(queue_fd, message.data(), size, 0) == static_cast<ssize_t>(size)) return {};
   return fail(ErrorCode::kOs,
               fmt::format("cannot configure queue {}: {}", settings.queue, std::strerror(errno)));
+}
+
+bool relax(QueueSettings& settings, int error) {
+  if (!settings.conntrack || (error != EOPNOTSUPP && error != EAGAIN)) return false;
+  settings.conntrack = error == EAGAIN;
+  return true;
 }
 
 uint64_t receive_backlog(int queue_fd) noexcept {

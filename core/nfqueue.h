@@ -32,6 +32,10 @@ std::vector<QueueStatus> read_queue_status();
 // `sequence`, comes in the stream of packets: those before it were queued under the old settings.
 Result<void> send_settings(int queue_fd, const QueueSettings& settings, uint32_t sequence);
 
+// After the kernel has refused settings with this errno: makes them such as are worth another try.
+// False: there are none.
+bool relax(QueueSettings& settings, int error);
+
 // Bytes that lie unread in the socket's receive buffer, as the kernel counts them (SO_MEMINFO): a
 // queued packet is kSmallestTrueSize of them or more. One system call.
 uint64_t receive_backlog(int queue_fd) noexcept;
@@ -48,8 +52,9 @@ class QueueSocket {
   ~QueueSocket();
 
   // Binds and configures in one message and waits for the kernel's answer, then reads the
-  // copy mode back. An error says which errno and what it means here.
-  Result<void> bind(const QueueSettings& settings);
+  // copy mode back. An error says which errno and what it means here. The settings in force are
+  // relax()ed ones where the kernel wants it so.
+  Result<QueueSettings> bind(QueueSettings settings);
   int fd() const { return fd_; }
   uint32_t port_id() const { return port_id_; }
   size_t receive_buffer() const { return receive_buffer_; }  // read back
@@ -60,7 +65,9 @@ class QueueSocket {
   int bind_error() const { return bind_error_; }
 
  private:
+  Result<int> try_to_bind(const QueueSettings& settings);
   Result<int> await_acknowledgement(uint32_t sequence);
+  Result<void> read_back(const QueueSettings& settings) const;
 
   int fd_ = -1;
   int bind_error_ = 0;

@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <sys/socket.h>
 
@@ -28,9 +30,50 @@ Family family_of(uint8_t netlink_family) {
   return Family::kNone;
 }
 
+// Takes the first attribute off the list. False: its length contradicts the list's.
+bool next_attribute(std::span<std::byte>& list, uint16_t* type, std::span<std::byte>* value) {
+  const size_t length = load<uint16_t>(list.data());
+  *type = load<uint16_t>(list.data() + 2) & kAttributeType;
+  if (length < sizeof(nlattr) || length > list.size()) return false;
+  *value = list.subspan(sizeof(nlattr), length - sizeof(nlattr));
+  list = list.subspan(std::min(list.size(), (length + 3) & ~size_t{3}));
+  return true;
+}
+
+// What means something beside other attributes only.
+struct Aside {
+  uint32_t original = 0;           // NFQA_CAP_LEN
+  std::span<std::byte> conntrack;  // NFQA_CT
+  uint32_t conntrack_info = 0;     // NFQA_CT_INFO
+};
+
+// Empty: none of this type.
+std::span<std::byte> find_attribute(std::span<std::byte> list, uint16_t wanted) {
+  uint16_t type = 0;
+  std::span<std::byte> value;
+  while (list.size() >= sizeof(nlattr) && next_attribute(list, &type, &value)) {
+    if (type == wanted) return value;
+  }
+  return {};
+}
+
+uint32_t number_in(std::span<std::byte> list, uint16_t type) {
+  const std::span<std::byte> value = find_attribute(list, type);
+  return value.size() < 4 ? 0 : load_be32(value.data());
+}
+
+// Of the other direction's stream, which the packet acknowledges.
+SequenceShift shift_of(const Aside& aside) {
+  const bool reply = aside.conntrack_info >= IP_CT_IS_REPLY;
+  const std::span<std::byte> list =
+      find_attribute(aside.conntrack, reply ? CTA_SEQ_ADJ_ORIG : CTA_SEQ_ADJ_REPLY);
+  return {.position = number_in(list, CTA_SEQADJ_CORRECTION_POS),
+          .before = number_in(list, CTA_SEQADJ_OFFSET_BEFORE),
+          .after = number_in(list, CTA_SEQADJ_OFFSET_AFTER)};
+}
+
 // False: the attribute is too short for its type.
-bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* packet,
-                    uint32_t* original) {
+bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* packet, Aside* aside) {
   const std::byte* at = value.data();
   if (type == NFQA_PAYLOAD) {
     packet->payload = value;
@@ -43,8 +86,12 @@ bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* pac
     packet->hook = hook <= static_cast<uint8_t>(Hook::kPostrouting) ? Hook{hook} : Hook::kNone;
     return true;
   }
+  if (type == NFQA_CT) {
+    aside->conntrack = value;
+    return true;
+  }
   if (type != NFQA_MARK && type != NFQA_IFINDEX_INDEV && type != NFQA_IFINDEX_OUTDEV &&
-      type != NFQA_SKB_INFO && type != NFQA_CAP_LEN) {
+      type != NFQA_SKB_INFO && type != NFQA_CAP_LEN && type != NFQA_CT_INFO) {
     return true;
   }
   if (value.size() < 4) return false;
@@ -62,8 +109,11 @@ bool take_attribute(uint16_t type, std::span<std::byte> value, QueuedPacket* pac
     case NFQA_SKB_INFO:
       packet->skb_info = number;
       break;
+    case NFQA_CT_INFO:
+      aside->conntrack_info = number;
+      break;
     default:
-      *original = number;
+      aside->original = number;
       break;
   }
   return true;
@@ -76,16 +126,16 @@ bool decode_packet(std::span<std::byte> body, Message* message) {
   packet.family = family_of(load_u8(body.data()));
   message->queue = load_be16(body.data() + 2);
   body = body.subspan(sizeof(nfgenmsg));
-  uint32_t original = 0;
+  Aside aside;
+  uint16_t type = 0;
+  std::span<std::byte> value;
   while (body.size() >= sizeof(nlattr)) {
-    const size_t length = load<uint16_t>(body.data());
-    const uint16_t type = load<uint16_t>(body.data() + 2) & kAttributeType;
-    if (length < sizeof(nlattr) || length > body.size()) return false;
-    if (!take_attribute(type, body.subspan(4, length - 4), &packet, &original)) return false;
+    if (!next_attribute(body, &type, &value)) return false;
+    if (!take_attribute(type, value, &packet, &aside)) return false;
     packet.has_id |= type == NFQA_PACKET_HDR;
-    body = body.subspan(std::min(body.size(), (length + 3) & ~size_t{3}));
   }
-  packet.whole = original <= packet.payload.size();
+  packet.whole = aside.original <= packet.payload.size();
+  if (!aside.conntrack.empty()) packet.shift = shift_of(aside);
   if (!packet.payload.empty()) {
     packet.before = static_cast<uint32_t>(kHeader + (packet.payload.data() - begin));
   }
@@ -175,9 +225,11 @@ size_t encode_config(ConfigBuffer& out, const QueueSettings& settings, bool bind
                            static_cast<int>(settings.copy_range));
   nfq_nlmsg_cfg_put_qmaxlen(header, settings.length);
   const uint32_t flags = (settings.fail_open ? uint32_t{NFQA_CFG_F_FAIL_OPEN} : 0) |
-                         (settings.gso ? uint32_t{NFQA_CFG_F_GSO} : 0);
+                         (settings.gso ? uint32_t{NFQA_CFG_F_GSO} : 0) |
+                         (settings.conntrack ? uint32_t{NFQA_CFG_F_CONNTRACK} : 0);
   mnl_attr_put_u32(header, NFQA_CFG_FLAGS, htonl(flags));
-  mnl_attr_put_u32(header, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
+  mnl_attr_put_u32(header, NFQA_CFG_MASK,
+                   htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO | NFQA_CFG_F_CONNTRACK));
   return header->nlmsg_len;
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "core/packet.h"
+#include "core/sequence_shift.h"
 
 namespace fettle {
 
@@ -28,6 +29,7 @@ struct QueuedPacket {
   bool has_id = false;           // also of a malformed message, so that it can still be answered
   std::span<std::byte> payload;  // empty in metadata mode
   uint32_t before = 0;           // bytes of the message that lie in front of the payload
+  SequenceShift shift;           // in the packet's acknowledgements (QueueSettings::conntrack)
 };
 
 enum class MessageKind : uint8_t {
@@ -97,6 +99,9 @@ struct QueueSettings {
   uint32_t copy_range = kMaxReturnedPayload;
   bool fail_open = true;  // NFQA_CFG_F_FAIL_OPEN
   bool gso = true;        // NFQA_CFG_F_GSO
+  // NFQA_CFG_F_CONNTRACK. EOPNOTSUPP where connection tracking tells no queue of its connections
+  // (CONFIG_NETFILTER_NETLINK_GLUE_CT), EAGAIN where its module had to be loaded first.
+  bool conntrack = false;
 
   bool operator==(const QueueSettings&) const = default;
 };

@@ -60,7 +60,8 @@ StreamAction StreamTable::process(Packet& packet, uint32_t now, StreamEditor& ed
   if (!packet.has_transport() || !packet.is(Protocol::kTcp) || packet.fragment) {
     return StreamAction::kUntracked;
   }
-  const Segment segment = segment_of(packet);
+  Segment segment = segment_of(packet);
+  segment.ack = output.shift.removed_from(segment.ack);
   Connection key;
   if (!key_of(packet, &key, &output.direction)) return StreamAction::kUntracked;
   Connection* connection = find(key);

@@ -56,6 +56,7 @@
 #include <span>
 
 #include "core/packet.h"
+#include "core/sequence_shift.h"
 #include "core/siphash.h"
 #include "core/stream_layout.h"
 #include "core/stream_segment.h"
@@ -161,6 +162,8 @@ struct StreamOutput {
   // on.
   bool fresh = false;
   bool skip_hole = false;  // what is missing before the segment will not come: it passed unedited
+  // In the packet's acknowledgements, when it comes and when it leaves.
+  SequenceShift shift{};
   // Out.
   std::array<std::span<std::byte>, kMaxPieces> pieces;  // whole IP packets
   uint32_t piece_count = 0;

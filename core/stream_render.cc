@@ -37,9 +37,11 @@ void StreamUpdate::shift_header(const Map& map) {
   }
   if (!segment_.has(kAck)) return;
   const Map back(other(), table_.edits_);
+  if (back.identity()) return;
   const bool recorded = output_.limits.recorded;
-  store_be32(&header_[8], recorded ? back.to_edited(segment_.ack) : back.to_original(segment_.ack));
-  if (segment_.sack_blocks > 0 && !back.identity()) shift_sack(back);
+  const uint32_t ack = recorded ? back.to_edited(segment_.ack) : back.to_original(segment_.ack);
+  store_be32(&header_[8], output_.shift.added_to(ack));
+  if (segment_.sack_blocks > 0) shift_sack(back);
 }
 
 // A block that names no whole original byte goes; NOPs fill what it leaves.
@@ -48,13 +50,14 @@ void StreamUpdate::shift_sack(const Map& map) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < segment_.sack_blocks; ++i) {
     const std::byte* block = option + 2 + i * 8;
-    const uint32_t from = load_be32(block), to = load_be32(block + 4);
+    const uint32_t from = output_.shift.removed_from(load_be32(block));
+    const uint32_t to = output_.shift.removed_from(load_be32(block + 4));
     const bool recorded = output_.limits.recorded;
     const uint32_t left = recorded ? map.to_edited(from) : map.to_original_up(from);
     const uint32_t right = recorded ? map.to_edited(to) : map.to_original(to);
     if (!before(left, right)) continue;
-    store_be32(option + 2 + kept * 8, left);
-    store_be32(option + 6 + kept * 8, right);
+    store_be32(option + 2 + kept * 8, output_.shift.added_to(left));
+    store_be32(option + 6 + kept * 8, output_.shift.added_to(right));
     ++kept;
   }
   table_.counters_.sack_blocks_dropped += segment_.sack_blocks - kept;

@@ -22,7 +22,7 @@ constexpr uint32_t kHandshakeReach = 1u << 20;  // bytes a first segment may be 
 
 struct Segment {
   uint32_t seq = 0;
-  uint32_t ack = 0;
+  uint32_t ack = 0;     // without StreamOutput::shift
   uint32_t length = 0;  // of the data, without SYN and FIN
   uint8_t flags = 0;
   uint32_t sack = 0;  // offset of a SACK option from packet.data; 0: none

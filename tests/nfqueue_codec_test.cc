@@ -2,14 +2,19 @@
 // they must read.
 #include "core/nfqueue_codec.h"
 
+#include "core/nfqueue.h"
+
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -99,6 +104,56 @@ TEST(NfqueueDecodeTest, ALongerOriginalMeansThatThePacketWasCut) {
     mnl_attr_put(wire.header, NFQA_PAYLOAD, 20, std::array<char, 20>{}.data());
     EXPECT_EQ(decode_only(wire.span()).packet.whole, original == 20);
   }
+}
+
+// As ctnetlink_glue_build() nests them: other attributes of the connection before and after.
+void put_conntrack(nlmsghdr* header, const SequenceShift& original, const SequenceShift& reply) {
+  nlattr* connection = mnl_attr_nest_start(header, NFQA_CT);
+  mnl_attr_put_u32(header, CTA_STATUS, htonl(IPS_SEQ_ADJUST));
+  const auto put = [&](uint16_t type, const SequenceShift& shift) {
+    nlattr* nest = mnl_attr_nest_start(header, type);
+    mnl_attr_put_u32(header, CTA_SEQADJ_CORRECTION_POS, htonl(shift.position));
+    mnl_attr_put_u32(header, CTA_SEQADJ_OFFSET_BEFORE, htonl(shift.before));
+    mnl_attr_put_u32(header, CTA_SEQADJ_OFFSET_AFTER, htonl(shift.after));
+    mnl_attr_nest_end(header, nest);
+  };
+  put(CTA_SEQ_ADJ_ORIG, original);
+  put(CTA_SEQ_ADJ_REPLY, reply);
+  mnl_attr_put_u32(header, CTA_MARK, htonl(7));
+  mnl_attr_nest_end(header, connection);
+}
+
+TEST(NfqueueDecodeTest, ShiftsAreThoseOfTheStreamThatThePacketAcknowledges) {
+  const SequenceShift original{.position = 1000, .before = 0xfffffffe, .after = 3};
+  const SequenceShift reply{.position = 0, .before = 77777, .after = 77777};
+  for (const uint32_t state :
+       {IP_CT_ESTABLISHED, IP_CT_RELATED, IP_CT_ESTABLISHED_REPLY, IP_CT_RELATED_REPLY}) {
+    for (const bool info_first : {false, true}) {
+      Wire wire;
+      wire.put_packet_header(7, NF_INET_FORWARD);
+      if (info_first) mnl_attr_put_u32(wire.header, NFQA_CT_INFO, htonl(state));
+      put_conntrack(wire.header, original, reply);
+      if (!info_first) mnl_attr_put_u32(wire.header, NFQA_CT_INFO, htonl(state));
+      mnl_attr_put(wire.header, NFQA_PAYLOAD, 20, std::array<char, 20>{}.data());
+      const Message message = decode_only(wire.span());
+      ASSERT_EQ(message.kind, MessageKind::kPacket);
+      EXPECT_EQ(message.packet.shift, state >= IP_CT_IS_REPLY ? original : reply) << state;
+      EXPECT_EQ(message.packet.payload.size(), 20u);
+    }
+  }
+}
+
+TEST(NfqueueDecodeTest, AConnectionWithoutShiftsHasNone) {
+  Wire wire;
+  wire.put_packet_header(7, NF_INET_FORWARD);
+  nlattr* connection = mnl_attr_nest_start(wire.header, NFQA_CT);
+  mnl_attr_put_u32(wire.header, CTA_STATUS, 0);
+  mnl_attr_put(wire.header, CTA_SEQ_ADJ_REPLY, 3, "cut");  // shorter than an attribute's head
+  mnl_attr_nest_end(wire.header, connection);
+  mnl_attr_put_u32(wire.header, NFQA_CT_INFO, htonl(IP_CT_ESTABLISHED));
+  const Message message = decode_only(wire.span());
+  ASSERT_EQ(message.kind, MessageKind::kPacket);
+  EXPECT_TRUE(message.packet.shift.none());
 }
 
 TEST(NfqueueDecodeTest, MetadataModeHasNoPayload) {
@@ -275,13 +330,31 @@ TEST(NfqueueConfigTest, OneMessageSetsEverythingAndAsksForAnAnswer) {
         break;
       case NFQA_CFG_MASK:
         EXPECT_EQ(ntohl(mnl_attr_get_u32(attribute)),
-                  uint32_t{NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO});
+                  uint32_t{NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO | NFQA_CFG_F_CONNTRACK});
         break;
       default:
         ADD_FAILURE();
     }
   });
   EXPECT_EQ(seen, 5);  // a second FLAGS/MASK pair would silently undo the first
+}
+
+TEST(NfqueueConfigTest, ConnectionTrackingIsAskedForAndDoneWithout) {
+  QueueSettings settings{.queue = kQueue, .conntrack = true};
+  ConfigBuffer buffer;
+  encode_config(buffer, settings, false, 5);
+  uint32_t flags = 0;
+  for_each_attribute(header_at(buffer.data()), [&](const nlattr* attribute) {
+    if (mnl_attr_get_type(attribute) == NFQA_CFG_FLAGS) flags = ntohl(mnl_attr_get_u32(attribute));
+  });
+  EXPECT_NE(flags & NFQA_CFG_F_CONNTRACK, 0u);
+
+  EXPECT_FALSE(relax(settings, EPERM));
+  EXPECT_TRUE(relax(settings, EAGAIN));  // its module is there now
+  EXPECT_TRUE(settings.conntrack);
+  EXPECT_TRUE(relax(settings, EOPNOTSUPP));
+  EXPECT_EQ(settings, QueueSettings{.queue = kQueue});
+  EXPECT_FALSE(relax(settings, EOPNOTSUPP));
 }
 
 TEST(NfqueueIdTest, NewerIsASignedDifference) {

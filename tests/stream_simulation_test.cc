@@ -36,6 +36,7 @@ TEST(StreamSimulation, BothEndsReadTheEditedStreams) {
     const uint64_t seed = first + i;
     const SimulationOptions options{.number = static_cast<uint32_t>(i % 400),
                                     .hold = seed % 3 != 0,
+                                    .shifts = seed % 7 < 3,
                                     .part_wait = seed % 2 == 0 ? StreamLimits::kNever : 100,
                                     .pieces = seed % 5 == 0 ? 1 : StreamOutput::kMaxPieces};
     const SimulationResult result = simulate(table, seed, options);

@@ -26,6 +26,8 @@ class Simulation {
     if (0u - ends_[0].start < 1201) ends_[0].start = 0u - static_cast<uint32_t>(seed % 1201);
     ends_[0].peer_start = ends_[1].start;
     ends_[1].peer_start = ends_[0].start;
+    if (options.shifts)
+      for (const uint32_t d : {0u, 1u}) shift_[d] = random_shift(random_, ends_[d].start);
     mtu_ = pick(random_, 2) == 0 ? 1500 : 180 + pick(random_, 200);
     area_.resize(70000);
   }
@@ -46,7 +48,7 @@ class Simulation {
   void handshake();
   void act(uint32_t d);
   Wire header(uint32_t d);
-  void send(uint32_t d, const Wire& wire);
+  void send(uint32_t d, Wire wire);
   void send_range(uint32_t d, uint32_t from, uint32_t to);
   void repeat(uint32_t d);
   void box(uint32_t d, Bytes bytes, bool again);
@@ -65,6 +67,7 @@ class Simulation {
   uint32_t mtu_ = 1500;
   uint32_t now_ = 1;
   std::array<End, 2> ends_;
+  std::array<KernelShift, 2> shift_;  // of the stream of each end, behind the box
   PatternEditor editor_;
   std::array<std::string, 2> wanted_;
   std::array<size_t, 2> logged_{};
@@ -95,8 +98,9 @@ Wire Simulation::header(uint32_t d) {
   return wire;
 }
 
-void Simulation::send(uint32_t d, const Wire& wire) {
+void Simulation::send(uint32_t d, Wire wire) {
   ++result_.packets;
+  shift_answers(wire, shift_[!d]);
   Bytes bytes = build(wire, ipv6_, options_.number, d);
   if (options_.tap) options_.tap(false, bytes);
   before_[d].push_back(std::move(bytes));
@@ -169,7 +173,8 @@ void Simulation::act(uint32_t d) {
 void Simulation::forward(uint32_t d, std::span<const std::byte> bytes) {
   if (bytes.size() > mtu_) fault("a packet of " + std::to_string(bytes.size()) + " bytes left");
   if (options_.tap) options_.tap(true, bytes);
-  behind_[d].emplace_back(bytes.begin(), bytes.end());
+  Bytes& behind = behind_[d].emplace_back(bytes.begin(), bytes.end());
+  if (!shift_[!d].told.none()) shift_answers_back(behind, ipv6_, shift_[!d]);
 }
 
 void Simulation::release(uint32_t d) {
@@ -183,6 +188,7 @@ void Simulation::box(uint32_t d, Bytes bytes, bool again) {
   Packet packet = parse(bytes);
   StreamOutput output;
   output.area = area_;
+  output.shift = shift_[!d].told;
   output.limits.packet = mtu_;
   output.limits.tail_wait = output.limits.tail_wait_more = options_.tail_wait;
   output.limits.part_wait = options_.part_wait;
@@ -341,12 +347,14 @@ void Simulation::handshake() {
   answer.flags = 0x12;
   answer.seq = ends_[1].start - 1;
   answer.ack = ends_[0].start;
+  shift_answers(answer, shift_[0]);
   if (pick(random_, 4) == 0) {  // simultaneous open
     answer.flags = 2;
     box(1, build(answer, ipv6_, options_.number, 1), false);
     answer.flags = 0x12;
     syn.flags = 0x12;
     syn.ack = ends_[1].start;
+    shift_answers(syn, shift_[1]);
     box(0, build(syn, ipv6_, options_.number, 0), false);
   }
   box(1, build(answer, ipv6_, options_.number, 1), false);

@@ -45,6 +45,7 @@ struct SimulationOptions {
   uint32_t number = 0;  // picks the addresses
   bool hold = true;     // the box holds packets; else it drops them
   bool calm = false;    // nothing is lost, doubled or reordered
+  bool shifts = false;  // connection tracking shifts the streams' numbers behind the box
   uint32_t tail_wait = 200;
   uint32_t part_wait = StreamLimits::kNever;
   uint32_t pieces = StreamOutput::kMaxPieces;

@@ -70,6 +70,50 @@ uint32_t tcp_sum(std::span<const std::byte> packet, bool ipv6) {
          folded(plain_words(packet.subspan(header)));
 }
 
+uint32_t KernelShift::of_sequence(uint32_t seq) const {
+  const bool behind = static_cast<int32_t>(told.position - seq) < 0;
+  return seq + (behind ? told.after : told.before);
+}
+
+uint32_t KernelShift::of_answer(uint32_t ack) const {
+  const bool behind = static_cast<int32_t>(told.position - (ack - told.before)) < 0;
+  return ack - (behind ? told.after : told.before);
+}
+
+KernelShift random_shift(std::mt19937_64& random, uint32_t start) {
+  const auto any = static_cast<uint32_t>(random());
+  switch (pick(random, 4)) {
+    case 0:
+      return {{.position = 0, .before = any, .after = any}};
+    case 1:
+      return {{.position = start + any % 1500, .before = 0u - any % 9, .after = any % 30}};
+    default:
+      return {};
+  }
+}
+
+void shift_answers(Wire& wire, const KernelShift& shift) {
+  wire.ack = shift.of_sequence(wire.ack);
+  for (auto& [left, right] : wire.sack) {
+    left = shift.of_sequence(left);
+    right = shift.of_sequence(right);
+  }
+}
+
+void shift_answers_back(std::span<std::byte> packet, bool ipv6, const KernelShift& shift) {
+  std::byte* tcp = packet.data() + (ipv6 ? 40 : 20);
+  const auto shift_back = [&](std::byte* at) { store_be32(at, shift.of_answer(load_be32(at))); };
+  const bool right_sum = folded(tcp_sum(packet, ipv6)) == 0xffff;
+  shift_back(tcp + 8);
+  const uint32_t header = (load_u8(tcp + 12) >> 4) * 4u;
+  if (header > 32 && load_u8(tcp + 34) == 5) {  // behind the time stamps and two NOPs
+    for (uint32_t at = 36; at + 4 <= 34u + load_u8(tcp + 35); at += 4) shift_back(tcp + at);
+  }
+  store_be16(tcp + 16, 0);
+  const auto sum = static_cast<uint16_t>(~folded(tcp_sum(packet, ipv6)));
+  store_be16(tcp + 16, right_sum ? sum : static_cast<uint16_t>(~sum));
+}
+
 StreamEditor::Found PatternEditor::edit(const StreamText& text, std::span<StreamEdit> edits) {
   const std::string_view bytes(
       static_cast<const char*>(static_cast<const void*>(text.bytes.data())), text.bytes.size());

@@ -44,6 +44,20 @@ inline uint32_t pick(std::mt19937_64& random, uint32_t below) {
 }
 std::string random_stream(std::mt19937_64& random);
 
+// What connection tracking does to a stream's numbers behind the box: nf_ct_seq_adjust() and
+// nf_ct_sack_block_adjust() of net/netfilter/nf_conntrack_seqadj.c, by their own words.
+struct KernelShift {
+  SequenceShift told;  // as conntrack's attributes have it
+
+  uint32_t of_sequence(uint32_t seq) const;
+  uint32_t of_answer(uint32_t ack) const;
+};
+// None, one number for the whole of the stream (as SYNPROXY has), or one from somewhere on.
+KernelShift random_shift(std::mt19937_64& random, uint32_t start);
+// An edge of each: of all that a packet says it has received.
+void shift_answers(Wire& wire, const KernelShift& shift);
+void shift_answers_back(std::span<std::byte> packet, bool ipv6, const KernelShift& shift);
+
 // A packet of direction 0 or 1 of the connection that `number` stands for.
 Bytes build(const Wire& wire, bool ipv6, uint32_t number, uint32_t direction);
 // Of bytes as big-endian words, unfolded; folded to 16 bits; of a whole TCP packet, 0xffff folded

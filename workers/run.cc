@@ -26,6 +26,7 @@ struct RunFlags {
   bool gso = false;
   bool fail_closed = false;
   bool no_gso = false;
+  bool no_conntrack = false;
   uint32_t copy_range = 0;
   uint32_t drain_time = 1000;
 };
@@ -60,6 +61,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   options.cpus = std::move(*cpus);
   options.fail_open = !flags.fail_closed;
   options.gso = !flags.no_gso;
+  options.conntrack = !flags.no_conntrack;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
   options.drain_time = std::chrono::milliseconds(flags.drain_time);
   if (copy_range_given) options.copy_range = flags.copy_range;
@@ -148,6 +150,10 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->add_flag("--no-gso", flags->no_gso, "Have the kernel cut super-packets into segments first")
       ->option_text(" ")
       ->excludes(gso);
+  command
+      ->add_flag("--no-conntrack", flags->no_conntrack,
+                 "Do not ask how the kernel's NAT helpers and SYNPROXY shift TCP streams")
+      ->option_text(" ");
   *copy_range =
       command
           ->add_option(

@@ -61,6 +61,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   newly_changed_ = false;
   set_limits(hand, interfaces);
   output_.area = area_;
+  output_.shift = hand.queued.shift;
   output_.fresh = offer == Offer::kFirst;
   const uint64_t timeouts = table_.counters().timeouts;
   const StreamLimits limits = output_.limits;

@@ -104,7 +104,8 @@ QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) c
           .length = options_.queue_length,
           .copy_range = options_.copy_range.value_or(range),
           .fail_open = options_.fail_open,
-          .gso = options_.gso};
+          .gso = options_.gso,
+          .conntrack = options_.conntrack && program.needs().streams};
 }
 
 void Supervisor::warn_of_short_copies(const Program& program) const {
@@ -136,7 +137,8 @@ Result<void> Supervisor::open_queue(uint16_t number) {
 
   auto socket = QueueSocket::open(options_.receive_buffer);
   if (!socket) return std::unexpected(socket.error());
-  if (auto bound = socket->bind(queue.settings); !bound) {
+  const auto bound = socket->bind(queue.settings);
+  if (!bound) {
     const std::string owner = socket->bind_error() == EPERM ? queue_owner(number) : "";
     if (owner.empty()) return std::unexpected(bound.error());
     return fail(
@@ -145,6 +147,7 @@ Result<void> Supervisor::open_queue(uint16_t number) {
                     "stop that process",
                     number, owner));
   }
+  queue.settings = *bound;
   queue.socket = std::move(*socket);
   const QueueSettings& set = queue.settings;
   spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", number,
@@ -152,6 +155,12 @@ Result<void> Supervisor::open_queue(uint16_t number) {
                set.copy_range == 0 ? "metadata only" : fmt::format("copy range {}", set.copy_range),
                set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
                set.gso ? "GSO" : "no GSO");
+  if (options_.conntrack && program_->needs().streams && !set.conntrack) {
+    spdlog::info(
+        "queue {}: this kernel says nothing of its own changes of sequence numbers "
+        "(NETFILTER_NETLINK_GLUE_CT): no TCP stream may pass its NAT helpers or SYNPROXY, too",
+        number);
+  }
   if (queue.socket.receive_buffer() < options_.receive_buffer) {
     spdlog::warn("queue {}: asked for a receive buffer of {} bytes, the kernel gave {}", number,
                  options_.receive_buffer, queue.socket.receive_buffer());

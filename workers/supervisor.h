@@ -44,6 +44,7 @@ struct RunOptions {
   uint32_t stream_wait = 40;   // milliseconds (core/stream.h, StreamLimits::tail_wait)
   bool fail_open = true;
   bool gso = true;
+  bool conntrack = true;               // where rules edit TCP streams, and the kernel offers it
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
   Verdict on_crash = Verdict::kAccept;
   std::chrono::milliseconds drain_time{1000};

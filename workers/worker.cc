@@ -127,7 +127,7 @@ class Worker {
   }
 
   // The acknowledgement comes behind all packets that were queued under the old settings.
-  bool await_settings(const QueueSettings& settings, Clock::time_point deadline) {
+  bool await_settings(QueueSettings settings, Clock::time_point deadline) {
     const auto sent = loop_.configure(settings);
     if (!sent) {
       spdlog::error("{}", sent.error().message);
@@ -136,10 +136,13 @@ class Worker {
     while (loop_.acknowledged() != *sent && Clock::now() < deadline) {
       if (loop_.turn(true) == PacketLoop::Turn::kBroken) return broken();
     }
-    if (loop_.acknowledged() != *sent || loop_.acknowledged_error() != 0) {
-      spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
-                    std::strerror(loop_.acknowledged_error()));
+    const bool answered = loop_.acknowledged() == *sent;
+    if (answered && loop_.acknowledged_error() == 0) return true;
+    if (answered && relax(settings, loop_.acknowledged_error())) {
+      return await_settings(settings, deadline);
     }
+    spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
+                  std::strerror(loop_.acknowledged_error()));
     return true;
   }
 
