@@ -11,7 +11,6 @@ namespace {
 
 using State = MessageFrame::State;
 
-constexpr size_t kDnsLength = 2;   // bytes of the length in front
 constexpr size_t kDnsHeader = 12;  // RFC 1035 4.1.1
 constexpr uint16_t kDnsOpcode = 0x7800;
 // A start line that has not ended by then is none (RFC 9112 3 asks for 8000 at least).

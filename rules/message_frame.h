@@ -16,6 +16,8 @@ enum class Framing : uint8_t {
   kDns,   // two bytes of length, a DNS message
 };
 
+inline constexpr size_t kDnsLength = 2;  // bytes of a DNS message's length, in front of it
+
 struct MessageFrame {
   enum class State : uint8_t {
     kWhole,

@@ -6,13 +6,13 @@
 #include "rules/dns_message.h"
 #include "rules/sip_message.h"
 #include "rules/steps.h"
+#include "rules/text_message.h"
 
 namespace fettle {
 namespace {
 
 // Of one replacement: less than a packet of 1280 bytes, which IPv6 asks for, has room for.
 constexpr uint32_t kMostReplaced = 1024;
-constexpr uint32_t kDnsLength = 2;
 
 // As few edits as tell all of it, for texts of equal length; few bytes between two that differ do
 // not part them.
@@ -56,7 +56,7 @@ bool add_rewritten(std::span<const std::byte> old, std::span<const std::byte> no
   return true;
 }
 
-// With its length in front.
+// With its length in front, which stays as it is.
 bool translate_stream_dns(const AddressTable& table, std::span<const std::byte> message,
                           EditList& list) {
   using Outcome = DnsTranslation::Outcome;
@@ -66,9 +66,21 @@ bool translate_stream_dns(const AddressTable& table, std::span<const std::byte> 
   if (done.outcome != Outcome::kChanged) return done.outcome == Outcome::kUnchanged;
   const auto now = std::span<const std::byte>(out).first(done.size);
   if (now.size() == body.size()) return add_differences(body, now, kDnsLength, list);
+  return add_rewritten(body, now, kDnsLength, list);
+}
+
+bool mend_dns_length(std::span<const std::byte> message, EditList& list) {
+  const size_t old = message.size() - kDnsLength;
+  size_t size = old;
+  for (const StreamEdit& edit : list.edits()) {
+    if (edit.offset < kDnsLength) return false;
+    size += edit.with.size() - edit.length;
+  }
+  if (size == old) return true;
+  if (size > 0xffff) return false;
   std::array<std::byte, kDnsLength> length;
-  store_be16(length.data(), static_cast<uint16_t>(now.size()));
-  return list.add(0, kDnsLength, length) && add_rewritten(body, now, kDnsLength, list);
+  store_be16(length.data(), static_cast<uint16_t>(size));
+  return list.add(0, kDnsLength, length);
 }
 
 }  // namespace
@@ -108,6 +120,19 @@ bool find_message_edits(const CompiledStep& step, const StepData& data, Framing 
       break;
   }
   return !gave_up && !workspace.list.full();
+}
+
+bool mend_message_length(Framing framing, std::span<const std::byte> message,
+                         EditList& list) noexcept {
+  switch (framing) {
+    case Framing::kNone:
+      return true;
+    case Framing::kText:
+      return mend_content_length(message, list);
+    case Framing::kDns:
+      return mend_dns_length(message, list);
+  }
+  return true;
 }
 
 }  // namespace fettle

@@ -36,9 +36,9 @@ struct CompiledStep {
                         // kStrip: what; kLengthField: the unit
   uint32_t mask = 0;    // kMark; kLengthField: not 0 where little-endian
   uint32_t first = 0;   // of what is meant: kSet an address, kTranslate, kDns, kSip and kSdp a
-                       // table, kWrite and kInsert bytes, kReplace a replacement, kDelay and the
-                       // like an impairment, kCapture a file
-  uint32_t count = 0;  // kWrite, kInsert, kDelete, kStrip, kLengthField
+                        // table, kWrite and kInsert bytes, kReplace a replacement, kDelay and the
+                        // like an impairment, kCapture a file
+  uint32_t count = 0;   // kWrite, kInsert, kDelete, kStrip, kLengthField
 };
 
 // What the records refer to.
@@ -73,11 +73,15 @@ uint32_t find_edits(const CompiledStep& step, const StepData& data, Family famil
                     const EditText& text, EditWorkspace& workspace, bool* gave_up) noexcept;
 // Steps for whole messages.
 Framing framing_of(const CompiledStep& step) noexcept;
-// The same as find_edits() for a whole message as its framing has it, but for Content-Length, which
-// is to be mended when all steps have added theirs. False: the step cannot be done to it.
+// The same as find_edits() for a whole message as its framing has it. False: the step cannot be
+// done to it.
 bool find_message_edits(const CompiledStep& step, const StepData& data, Framing framing,
                         Family family, std::span<const std::byte> message,
                         EditWorkspace& workspace) noexcept;
+// When all steps have added theirs: adds what makes the message say how long it is then. False:
+// that cannot be said, or not be told.
+bool mend_message_length(Framing framing, std::span<const std::byte> message,
+                         EditList& list) noexcept;
 // Does it to a packet's payload. kMiss where there is nothing to replace, or core/resize.h refuses.
 Edit search_payload(const CompiledStep& step, const StepData& data, Packet& packet) noexcept;
 // Makes edits of a payload, offsets from its beginning: all or none. kMiss where there is none, or

@@ -134,7 +134,7 @@ class RuleEditor final : public StreamEditor {
         }
       }
     }
-    if (framing_ == Framing::kText && !mend_content_length(message, list)) return;
+    if (!mend_message_length(framing_, message, list)) return;
     all.add_all(list, at);
   }
 

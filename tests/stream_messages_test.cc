@@ -303,6 +303,36 @@ TEST(StreamMessages, DnsOfEqualLengthAndMany) {
   EXPECT_EQ(sender.received(), dns(now));
 }
 
+// Of other rules' edits, too.
+TEST(StreamMessages, DnsSaysItsLengthWhoeverChangesIt) {
+  const std::string rules = std::string(kDns) + R"(
+[[rule]]
+match = { protocol = "tcp" }
+steps = [{ replace = 'note=(\w+)', with = 'note=$1,$1' }]
+)";
+  const auto text = [](const std::string& note) {
+    std::string record("\0\0\x10\0\1\0\0\0\x3c", 9);
+    record += '\0';
+    record += static_cast<char>(note.size() + 1);
+    return record + static_cast<char>(note.size()) + note;
+  };
+  const std::string header("\x12\x34\x81\x80\0\1\0\1\0\0\0\0", 12);
+  const std::string other = dns(header +
+                                std::string("\1"
+                                            "a\0\0\1\0\1",
+                                            7) +
+                                text("nothing"));
+  const std::string old = dns(header + kOldName + text("note=abc")) + other;
+  const std::string now =
+      dns(header + kNewName + text("note=abc").substr(0, 12) + "note=abc,abc") + other;
+  for (size_t cut = 1; cut < old.size(); ++cut) {
+    Sender sender(rules.c_str(), 53);
+    sender.send(old.substr(0, cut));
+    sender.send(old.substr(cut));
+    ASSERT_EQ(sender.received(), now) << "cut at " << cut;
+  }
+}
+
 TEST(StreamMessages, WhatIsNoDnsIsLetBe) {
   const std::string junk = dns("short") + dns(kHeader + kOldName);
   Sender sender(kDns, 53);
