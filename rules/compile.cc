@@ -163,6 +163,9 @@ class Compiler {
         case Key::kHook:
         case Key::kMark:
           break;
+        case Key::kProbability:
+          needs.draws = true;
+          break;
         case Key::kIn:
         case Key::kOut:
           needs.interfaces = true;

@@ -103,6 +103,9 @@ std::string operand_text(Key key, const Operand& operand) {
   if (const auto* filter = std::get_if<FilterMatch>(&operand)) {
     return fmt::format("'{}'", filter->expression);
   }
+  if (const auto* chance = std::get_if<ChanceMatch>(&operand)) {
+    return fmt::format("{:g}%", chance->percent);
+  }
   const auto& bytes = std::get<BytesMatch>(operand);
   const bool all =
       std::ranges::all_of(bytes.mask, [](std::byte b) { return b == std::byte{0xff}; });

@@ -1,6 +1,7 @@
 #include "rules/impairment.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/corrupt.h"
 #include "core/hash.h"
@@ -41,6 +42,11 @@ bool send(const Impairment& step, uint64_t bytes, ImpairmentState& state, uint64
 }
 
 }  // namespace
+
+uint32_t chance_of(double percent) noexcept {
+  const double of_2_32 = std::round(percent / 100 * 0x1p32);
+  return static_cast<uint32_t>(std::clamp(of_2_32 - 1, 0.0, 0x1p32 - 1));
+}
 
 bool impair(const Impairment& step, const Packet& packet, ImpairmentState& state,
             uint64_t* delay) noexcept {

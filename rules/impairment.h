@@ -23,6 +23,9 @@ struct Impairment {
   uint64_t latency = 0;          // kRate: who would have to wait longer is dropped
 };
 
+// Impairment::chance, and that of the match key `probability`.
+uint32_t chance_of(double percent) noexcept;
+
 // What the steps of one caller of Program::apply() remember.
 struct ImpairmentState {
   uint64_t now = 0;     // of any clock that does not go back

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/bytes.h"
+#include "core/hash.h"
 #include "rules/match_words.h"
 #include "rules/packet_filter.h"
 
@@ -138,6 +139,13 @@ bool passes_any(const uint32_t* words, uint32_t size, const Packet& packet) noex
   return false;
 }
 
+bool is_chosen(const uint32_t* words, uint32_t size, const Metadata& metadata) noexcept {
+  for (uint32_t i = 0; i < size; i += kChanceWords) {
+    if (mix(metadata.draw + read<uint64_t>(words + i + 1)) >> 32 <= words[i]) return true;
+  }
+  return false;
+}
+
 bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
            const Metadata& metadata, PatternScan* scan) noexcept {
   switch (key) {
@@ -186,6 +194,8 @@ bool holds(Key key, const uint32_t* any, uint32_t size, const Packet& packet,
       return has_pattern(any, size, packet, scan);
     case Key::kFilter:
       return passes_any(any, size, packet);
+    case Key::kProbability:
+      return is_chosen(any, size, metadata);
   }
   return false;
 }

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/bytes.h"
+#include "rules/impairment.h"
 #include "rules/match_tests.h"
 #include "rules/match_words.h"
 #include "rules/packet_filter.h"
@@ -167,6 +168,10 @@ void MatchTests::put(const Operand& operand) {
     }
   }
   if (const auto* bytes = std::get_if<BytesMatch>(&operand)) put_bytes(*bytes);
+  if (const auto* chance = std::get_if<ChanceMatch>(&operand)) {
+    words_.push_back(chance_of(chance->percent));
+    append(words_, chance->salt);
+  }
   if (const auto* filter = std::get_if<FilterMatch>(&operand)) {
     words_.push_back(static_cast<uint32_t>(filter->program.size() * kInstructionWords));
     for (const uint64_t instruction : filter->program) append(words_, instruction);

@@ -15,6 +15,7 @@ inline constexpr uint32_t kRangeWords = 2;
 inline constexpr uint32_t kInterfaceWords = 8;
 inline constexpr uint32_t kIcmpWords = 6;
 inline constexpr uint32_t kBytesHeaderWords = 3;
+inline constexpr uint32_t kChanceWords = 3;  // the share, what makes it the key's own
 
 inline uint32_t words_for(uint32_t bytes) { return (bytes + 3) / 4; }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "core/hash.h"
 #include "rules/toml_reader.h"
 
 namespace fettle {
@@ -116,6 +117,15 @@ std::optional<Step> parse_rate(TomlReader& reader, const toml::table& table, con
 }
 
 }  // namespace
+
+std::optional<Operand> parse_probability(TomlReader& reader, std::string_view key,
+                                         const toml::node& node) {
+  const auto percent = share_of(reader, key, node);
+  if (!percent) return std::nullopt;
+  const Location where = TomlReader::location(node.source());
+  const uint64_t place = uint64_t{where.file} << 48 | uint64_t{where.line} << 16 | where.column;
+  return ChanceMatch{.percent = *percent, .salt = mix(place)};
+}
 
 std::optional<Step> parse_impairment(TomlReader& reader, StepKind kind, const toml::table& table,
                                      const toml::node& node, Location where) {

@@ -182,6 +182,8 @@ std::optional<Operand> parse_operand(TomlReader& reader, Key key, const toml::no
       return parse_pattern(reader, name, node);
     case Key::kFilter:
       return parse_filter(reader, name, node);
+    case Key::kProbability:
+      return parse_probability(reader, name, node);
   }
   return std::nullopt;
 }

@@ -27,6 +27,7 @@ struct Needs {
   uint32_t depth = 0;            // bytes from the IP header that suffice where !whole && packets
   bool interfaces = false;       // some rule asks in or out: names have to be found
   std::vector<uint16_t> queues;  // targets of {queue = N} steps
+  bool draws = false;            // Metadata::draw has to be filled
   bool impairs = false;          // ProgramState::impairments has to be filled
   bool holds = false;            // packets may be told to wait for their verdicts
   bool drops_orphans = false;    // what a dead worker leaves must not pass unseen

@@ -59,14 +59,18 @@ struct FilterMatch {  // a pcap-filter expression; packet_filter.h
   std::string expression;
   std::vector<uint64_t> program;
 };
+struct ChanceMatch {     // a share of the packets, at random
+  double percent = 100;  // 0 < percent
+  uint64_t salt = 0;     // makes the choice another one for each key
+};
 using Operand = std::variant<Range, MaskedValue, Prefix, InterfacePattern, FragmentKind, IcmpMatch,
-                             BytesMatch, Family, PatternMatch, FilterMatch>;
+                             BytesMatch, Family, PatternMatch, FilterMatch, ChanceMatch>;
 
 // Match keys in the order of the vocabulary. Operand types by key:
 //   family: Family. protocol, src-port, dst-port, port, hook, ttl, dscp, length: Range.
 //   src, dst: Prefix. in, out: InterfacePattern. mark, tcp-flags: MaskedValue.
 //   fragment: FragmentKind. icmp-type: IcmpMatch. bytes: BytesMatch.
-//   payload: PatternMatch. filter: FilterMatch.
+//   payload: PatternMatch. filter: FilterMatch. probability: ChanceMatch.
 enum class Key : uint8_t {
 #define FETTLE_KEY(id, ...) id,
 #include "rules/vocabulary.def"

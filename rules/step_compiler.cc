@@ -157,10 +157,6 @@ class StepCompiler::Records {
     out_->needs.impairs = true;
     out_->needs.holds |= kind != StepKind::kLose && kind != StepKind::kCorrupt;
   }
-  static uint32_t chance_of(double percent) {
-    const double of_2_32 = std::round(percent / 100 * 0x1p32);
-    return static_cast<uint32_t>(std::clamp(of_2_32 - 1, 0.0, 0x1p32 - 1));
-  }
   void add_step(const BypassStep& step) {
     if (const auto& mark = set_.defaults.bypass_mark) {
       return add_step(MarkStep{.value = mark->value, .mask = mark->mask});

@@ -96,6 +96,8 @@ std::optional<Operand> parse_pattern(TomlReader& reader, std::string_view key,
                                      const toml::node& node);
 std::optional<Operand> parse_filter(TomlReader& reader, std::string_view key,
                                     const toml::node& node);
+std::optional<Operand> parse_probability(TomlReader& reader, std::string_view key,
+                                         const toml::node& node);
 Match parse_match(TomlReader& reader, const toml::table& table);
 std::optional<Step> parse_translate(TomlReader& reader, const toml::table& table,
                                     const toml::node& node, Location where);

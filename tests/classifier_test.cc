@@ -3,12 +3,14 @@
 #include "rules/classifier.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <random>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "core/hash.h"
 #include "rules/packet_filter.h"
 #include "rules/parse.h"
 #include "tests/packet_builder.h"
@@ -104,6 +106,11 @@ bool passes(const Operand& operand, const Packet& p) {
   return p.family == family && at < p.size && (load_u8(p.data + at) & 15) == value;
 }
 
+bool is_chosen(const ChanceMatch& chance, const Metadata& m) {
+  const double number = static_cast<double>(mix(m.draw + chance.salt) >> 32);
+  return number < std::round(chance.percent / 100 * 0x1p32);
+}
+
 bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metadata& m) {
   const auto contains = [&](const std::byte* at) {
     return std::get<Prefix>(operand).contains(Address::from_bytes(p.family, at));
@@ -150,6 +157,8 @@ bool operand_holds(Key key, const Operand& operand, const Packet& p, const Metad
       return has_pattern(operand, p);
     case Key::kFilter:
       return passes(operand, p);
+    case Key::kProbability:
+      return is_chosen(std::get<ChanceMatch>(operand), m);
   }
   return false;
 }
@@ -300,6 +309,8 @@ class RandomMatches {
         return pattern();
       case Key::kFilter:
         return filter();
+      case Key::kProbability:
+        return ChanceMatch{.percent = 1.0 + random_.below(100), .salt = random_.below(4)};
     }
     return range(1);
   }
@@ -394,6 +405,7 @@ Metadata random_metadata(Random& random) {
   if (!random.one_in(4)) out.in = interface_name(random.interface());
   if (!random.one_in(4)) out.out = interface_name(random.interface());
   out.mark = random.number(~0u);
+  out.draw = random.number(~0u);
   if (!random.one_in(4)) out.hook = Hook{static_cast<uint8_t>(random.below(5))};
   out.family = random.one_in(2) ? Family::kIpv4 : Family::kIpv6;
   return out;
@@ -448,11 +460,11 @@ uint32_t compare(const Rules& rules, const Packet& packet, const Metadata& metad
   return found;
 }
 
-const std::vector<Key> kAllKeys = {Key::kFamily,   Key::kProtocol, Key::kSrc,      Key::kDst,
-                                   Key::kSrcPort,  Key::kDstPort,  Key::kPort,     Key::kHook,
-                                   Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
-                                   Key::kDscp,     Key::kLength,   Key::kTcpFlags, Key::kFragment,
-                                   Key::kIcmpType, Key::kBytes,    Key::kPayload,  Key::kFilter};
+const std::vector<Key> kAllKeys = {
+    Key::kFamily,  Key::kProtocol, Key::kSrc,        Key::kDst,      Key::kSrcPort,  Key::kDstPort,
+    Key::kPort,    Key::kHook,     Key::kIn,         Key::kOut,      Key::kMark,     Key::kTtl,
+    Key::kDscp,    Key::kLength,   Key::kTcpFlags,   Key::kFragment, Key::kIcmpType, Key::kBytes,
+    Key::kPayload, Key::kFilter,   Key::kProbability};
 
 struct SetCase {
   const char* name;

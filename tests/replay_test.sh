@@ -61,6 +61,15 @@ for threads in 1 4; do
 done
 same "capture steps on several threads" before-1.pcap before-4.pcap
 same "capture steps on several threads" behind-1.pcap behind-4.pcap
+printf '[[rule]]\nmatch = { probability = "30%%" }\nsteps = ["drop"]\n' >chance.toml
+head -c 24 "$capture" >long.pcap
+for _ in $(seq 3000); do tail -c +25 "$capture"; done >>long.pcap
+for threads in 1 4; do
+  expect "a share of the packets" 0 'packets +9000' "$fettle" replay --threads $threads --rules chance.toml long.pcap chance-$threads.pcap
+done
+same "the same share on several threads" chance-1.pcap chance-4.pcap
+share=$((100 * ($(stat -c %s chance-1.pcap) - 24) / ($(stat -c %s long.pcap) - 24)))
+[ $share -ge 65 ] && [ $share -le 75 ] || fail "of a share of 30% dropped, $share% of the bytes are left"
 printf '[[rule]]\nmatch = {}\nsteps = [{ set = { ttl = 9 } }]\n' >ttl.toml
 "$fettle" replay --quiet --rules ttl.toml before-1.pcap out.pcap
 same "what the step between them makes" behind-1.pcap out.pcap

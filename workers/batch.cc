@@ -12,8 +12,12 @@ void prepare(const Preparation& preparation, InHand& hand) noexcept {
   if (preparation.plans) {
     hand.packet.plan = checksum_plan(hand.packet, queued.hook, queued.skb_info, queued.whole);
   }
-  hand.metadata = {
-      .in = {}, .out = {}, .mark = queued.mark, .hook = queued.hook, .family = queued.family};
+  hand.metadata = {.in = {},
+                   .out = {},
+                   .mark = queued.mark,
+                   .hook = queued.hook,
+                   .family = queued.family,
+                   .draw = preparation.draws_from + queued.id};
 }
 
 void apply_all(const Program& program, std::span<InHand* const> hands,

@@ -21,9 +21,12 @@ struct InHand {
 // What has to be done to a packet before a program may run over it, and not by a program without
 // such needs.
 struct Preparation {
-  explicit Preparation(const Needs& needs) : parses(needs.packets), plans(needs.changes) {}
+  // seed: of what the rules leave to chance.
+  explicit Preparation(const Needs& needs, uint64_t seed = 0)
+      : parses(needs.packets), plans(needs.changes), draws_from(seed) {}
   bool parses;
   bool plans;
+  uint64_t draws_from;
 };
 
 // Reads the packet and what came with it, interface names aside.

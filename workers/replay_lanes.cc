@@ -51,6 +51,7 @@ bool ReplayChunk::deal_part(const Program& program, const Metadata& metadata, si
     const size_t lane = lanes.size() == 1 ? 0 : flow_hash(packet) % lanes.size();
     lanes[lane].push_back(static_cast<uint32_t>(items.size()));
     its_own.family = packet.family;
+    its_own.draw = before + packets;
     const uint32_t looked = program.look(packet, its_own);
     items.push_back({.packet = packet,
                      .looked = looked,
@@ -104,6 +105,7 @@ void ReplayLane::run(ReplayChunk& chunk) {
     number_ = item.number;
     Metadata metadata = metadata_;
     metadata.family = item.packet.family;
+    metadata.draw = chunk.before + number_;
     Record& record = chunk.piece.records[item.record];
     const std::span<std::byte> before(item.packet.data, item.packet.size);
     const bool roomy = !room_.empty() && give_room(item, record);

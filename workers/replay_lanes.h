@@ -36,8 +36,9 @@ struct ReplayChunk {
     std::vector<std::byte> record;
   };
 
-  CapturePiece piece;  // the raw bytes of a dropped packet's record are none
-  size_t dealt = 0;    // of the piece's records
+  uint64_t before = 0;  // packets of the capture before this chunk, where the rules draw
+  CapturePiece piece;   // the raw bytes of a dropped packet's record are none
+  size_t dealt = 0;     // of the piece's records
   uint32_t packets = 0;
   uint32_t not_ip = 0;
   std::vector<Item> items;

@@ -81,7 +81,14 @@ class Replay {
   bool read(ReplayChunk& chunk) {
     if (failed_) return false;
     read_ = input_.reader.read(&chunk.piece);
+    if (input_.program.needs().draws) number(chunk);
     return read_ && !chunk.piece.records.empty();
+  }
+
+  void number(ReplayChunk& chunk) {
+    chunk.before = packets_read_;
+    packets_read_ += static_cast<uint64_t>(std::ranges::count_if(
+        chunk.piece.records, [](const Record& record) { return record.frame.data() != nullptr; }));
   }
 
   void deal(ReplayChunk& chunk) const {
@@ -220,6 +227,7 @@ class Replay {
   std::vector<std::unique_ptr<ReplayLane>> lanes_;
   std::vector<ReplayChunk> chunks_;
   size_t chunks_read_ = 0;
+  uint64_t packets_read_ = 0;
   Result<void> read_;     // the reading stage's
   Result<void> written_;  // the writing stage's
   std::atomic<bool> failed_ = false;

@@ -91,7 +91,7 @@ constexpr Key kPacketKeys[] = {Key::kFamily,   Key::kProtocol, Key::kSrc,      K
                                Key::kSrcPort,  Key::kDstPort,  Key::kPort,     Key::kHook,
                                Key::kIn,       Key::kOut,      Key::kMark,     Key::kTtl,
                                Key::kDscp,     Key::kLength,   Key::kTcpFlags, Key::kFragment,
-                               Key::kIcmpType, Key::kBytes,    Key::kFilter};
+                               Key::kIcmpType, Key::kBytes,    Key::kFilter,   Key::kProbability};
 
 Range range(Input& in, uint32_t most) {
   const uint32_t low = in.number(most);
@@ -140,6 +140,8 @@ Operand operand(Input& in, Key key) {
       for (const bpf_insn& one : program) out.program.push_back(std::bit_cast<uint64_t>(one));
       return out;
     }
+    case Key::kProbability:
+      return ChanceMatch{.percent = 1.0 + in.below(100), .salt = in.below(4)};
     case Key::kProtocol:
     case Key::kTtl:
       return range(in, 255);

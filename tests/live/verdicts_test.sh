@@ -30,6 +30,11 @@ steps = [ { write = "46544c31", at = 0 }, { queue = 7 } ]
 name = "hand on to nobody"
 match = { dst-port = 5005 }
 steps = [ { queue = 9 } ]
+
+[[rule]]
+name = "half of them"
+match = { dst-port = 5006, probability = "50%" }
+steps = [ "drop" ]
 RULES
 cat >"$work/seven.toml" <<'RULES'
 [[rule]]
@@ -66,6 +71,7 @@ try() {  # port version
   expect_equal "port $1, IPv$2: damaged" "$(report receiver corrupt)" 0
 }
 
+by_chance=0
 for v in 4 6; do
   tables=iptables
   [ $v = 4 ] || tables=ip6tables
@@ -84,11 +90,15 @@ for v in 4 6; do
   expect_equal "IPv$v, queue: changed by both" "$(report receiver both)" $count
   try 5005 $v
   expect_equal "IPv$v, queue without a listener: arrive" "$(report receiver none)" $count
+  try 5006 $v
+  expect_between "IPv$v, half of them dropped: arrive" "$received" $((count / 2 - 70)) $((count / 2 + 70)) # 6 deviations
+  by_chance=$((by_chance + count - received))
 done
 expect_equal "checksum errors at the server" "$(checksum_errors "$server")" 0
 fettle_stop
 expect_equal "exit status" "$fettle_status" 0
-expect_equal "dropped, as the summary says" "$(queue_summary dropped)" $((2 * count))
+expect_equal "dropped, as the summary says" "$(queue_summary dropped)" $((2 * count + by_chance))
+expect_equal "hits of \"half of them\"" "$(rule_summary hits "half of them")" $by_chance
 for rule in drop mark "hand on" "hand on to nobody"; do
   expect_equal "hits of \"$rule\"" "$(rule_summary hits "$rule")" $((2 * count))
 done
