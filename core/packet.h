@@ -177,7 +177,7 @@ struct Metadata {
   uint32_t mark = 0;  // skb->mark, which steps may change
   Hook hook = Hook::kNone;
   Family family = Family::kNone;  // as the kernel says it; the only family in metadata mode
-  uint64_t draw = 0;              // what is left to chance goes by it: another one for each packet
+  uint32_t draw = 0;              // what is left to chance goes by it: another one for each packet
 };
 
 }  // namespace fettle

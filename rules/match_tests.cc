@@ -141,7 +141,7 @@ bool passes_any(const uint32_t* words, uint32_t size, const Packet& packet) noex
 
 bool is_chosen(const uint32_t* words, uint32_t size, const Metadata& metadata) noexcept {
   for (uint32_t i = 0; i < size; i += kChanceWords) {
-    if (mix(metadata.draw + read<uint64_t>(words + i + 1)) >> 32 <= words[i]) return true;
+    if (mix(uint64_t{metadata.draw} + read<uint64_t>(words + i + 1)) >> 32 <= words[i]) return true;
   }
   return false;
 }

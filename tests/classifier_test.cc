@@ -107,7 +107,7 @@ bool passes(const Operand& operand, const Packet& p) {
 }
 
 bool is_chosen(const ChanceMatch& chance, const Metadata& m) {
-  const double number = static_cast<double>(mix(m.draw + chance.salt) >> 32);
+  const double number = static_cast<double>(mix(uint64_t{m.draw} + chance.salt) >> 32);
   return number < std::round(chance.percent / 100 * 0x1p32);
 }
 

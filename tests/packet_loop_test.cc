@@ -91,6 +91,31 @@ class PacketLoopTest : public testing::Test {
     ASSERT_EQ(send(sockets_[1], datagram.data(), datagram.size(), 0),
               static_cast<ssize_t>(datagram.size()));
   }
+  void answer(int error, uint32_t sequence) {
+    std::vector<char> bytes(64);
+    nlmsghdr* header = mnl_nlmsg_put_header(bytes.data());
+    header->nlmsg_type = NLMSG_ERROR;
+    auto* body = static_cast<nlmsgerr*>(mnl_nlmsg_put_extra_header(header, sizeof(nlmsgerr)));
+    body->error = -error;
+    body->msg.nlmsg_seq = sequence;
+    bytes.resize(header->nlmsg_len);
+    deliver(bytes);
+  }
+  // A configuration message's number and its NFQA_CFG_FLAGS.
+  std::pair<uint32_t, uint32_t> configuration() {
+    alignas(8) std::array<char, 512> bytes;
+    if (recv(sockets_[1], bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return {0, 0};
+    const auto* header = static_cast<const nlmsghdr*>(static_cast<const void*>(bytes.data()));
+    std::pair<uint32_t, uint32_t> out{header->nlmsg_seq, 0};
+    const auto* tail = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
+    const auto* at =
+        static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof(nfgenmsg)));
+    for (; mnl_attr_ok(at, static_cast<int>(tail - reinterpret_cast<const char*>(at)));
+         at = mnl_attr_next(at)) {
+      if (mnl_attr_get_type(at) == NFQA_CFG_FLAGS) out.second = ntohl(mnl_attr_get_u32(at));
+    }
+    return out;
+  }
   // The messages of one reply: "batch 3:1", "one 4:1 +32".
   std::optional<std::string> reply() {
     alignas(8) std::array<char, 70000> bytes;
@@ -222,16 +247,6 @@ TEST_F(PacketLoopTest, AMalformedMessageIsCountedAndAnsweredWhereItNamesItsPacke
 
 TEST_F(PacketLoopTest, ErrorsAndAcknowledgementsAreToldApart) {
   start(kRules);
-  const auto answer = [&](int error, uint32_t sequence) {
-    std::vector<char> bytes(64);
-    nlmsghdr* header = mnl_nlmsg_put_header(bytes.data());
-    header->nlmsg_type = NLMSG_ERROR;
-    auto* body = static_cast<nlmsgerr*>(mnl_nlmsg_put_extra_header(header, sizeof(nlmsgerr)));
-    body->error = -error;
-    body->msg.nlmsg_seq = sequence;
-    bytes.resize(header->nlmsg_len);
-    deliver(bytes);
-  };
   answer(ENOENT, 0);
   answer(EPERM, 0);
   answer(0, 2);
@@ -255,6 +270,28 @@ TEST_F(PacketLoopTest, EachConfigurationHasANumberOfItsOwn) {
     ASSERT_GT(recv(sockets_[1], bytes.data(), bytes.size(), MSG_DONTWAIT), 16);
     EXPECT_EQ(load<uint32_t>(bytes.data() + 8), number);
   }
+}
+
+TEST_F(PacketLoopTest, SettingsThatTheKernelRefusesAreSentAnewWithout) {
+  start(kRules);
+  QueueSettings settings = heritage_.options.settings;
+  settings.conntrack = true;
+  ASSERT_TRUE(loop_->configure(settings));
+  const auto [asked, flags] = configuration();
+  EXPECT_NE(flags & NFQA_CFG_F_CONNTRACK, 0u);
+  EXPECT_FALSE(loop_->settled());
+  answer(EOPNOTSUPP, asked);
+  loop_->turn(true);
+  EXPECT_FALSE(loop_->settled());
+  const auto [again, fewer] = configuration();
+  EXPECT_NE(again, asked);
+  EXPECT_EQ(fewer, flags & ~uint32_t{NFQA_CFG_F_CONNTRACK});
+  answer(0, again);
+  loop_->turn(true);
+  EXPECT_TRUE(loop_->settled());
+  EXPECT_EQ(loop_->acknowledged_error(), 0);
+  EXPECT_FALSE(loop_->settings().conntrack);
+  EXPECT_EQ(configuration().first, 0u) << "nothing more";
 }
 
 std::string costly_rules() {

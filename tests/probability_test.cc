@@ -25,7 +25,7 @@ class Rules {
     if (program) rules.resize(program->rule_names().size());
   }
   // Marks are how the rules tell which of them matched.
-  uint32_t mark_of(uint64_t draw) {
+  uint32_t mark_of(uint32_t draw) {
     Packet packet;
     Metadata metadata{.family = Family::kIpv4, .draw = draw};
     ProgramState state{.counters = &counters, .rules = rules};
@@ -67,7 +67,7 @@ steps = [{ mark = "0x10/0x10" }]
   EXPECT_TRUE(rules.program->needs().draws);
   EXPECT_FALSE(rules.program->needs().packets) << "nothing is read";
   uint32_t both = 0, one_behind_the_other = 0, last = 0;
-  for (uint64_t draw = 0; draw < kDraws; ++draw) {
+  for (uint32_t draw = 0; draw < kDraws; ++draw) {
     const uint32_t mark = rules.mark_of(draw);
     both += (mark & 6) == 6;
     one_behind_the_other += (mark & 2) != 0 && (last & 2) != 0;
@@ -86,7 +86,7 @@ TEST(Probability, TheSameDrawIsTheSameAnswer) {
   Rules rules("[[rule]]\nmatch = { probability = \"50%\" }\nsteps = [{ mark = 1 }]\n");
   ASSERT_TRUE(rules.program) << rules.said;
   uint32_t chosen = 0;
-  for (uint64_t draw = 0; draw < 1000; ++draw) {
+  for (uint32_t draw = 0; draw < 1000; ++draw) {
     const uint32_t mark = rules.mark_of(draw);
     chosen += mark;
     ASSERT_EQ(rules.mark_of(draw), mark);
@@ -107,7 +107,7 @@ steps = [{ mark = 1 }]
 )");
   ASSERT_TRUE(rules.program) << rules.said;
   EXPECT_EQ(rules.said, "") << "the second is reached";
-  for (uint64_t draw = 0; draw < kDraws; ++draw) rules.mark_of(draw);
+  for (uint32_t draw = 0; draw < kDraws; ++draw) rules.mark_of(draw);
   expect_share(rules.hits(0), 0.25);
   expect_share(rules.hits(1), 0.75 * 0.75);
 }

@@ -22,11 +22,11 @@ struct InHand {
 // such needs.
 struct Preparation {
   // seed: of what the rules leave to chance.
-  explicit Preparation(const Needs& needs, uint64_t seed = 0)
+  explicit Preparation(const Needs& needs, uint32_t seed = 0)
       : parses(needs.packets), plans(needs.changes), draws_from(seed) {}
   bool parses;
   bool plans;
-  uint64_t draws_from;
+  uint32_t draws_from;
 };
 
 // Reads the packet and what came with it, interface names aside.

@@ -73,7 +73,7 @@ class Explainer {
     const auto network = network_layer(record.link_type, record.frame);
     if (!network) return show_other(record);
     impairments_.now = record.time_ns;
-    metadata_.draw = number_;
+    metadata_.draw = static_cast<uint32_t>(number_);
     const Explanation explanation =
         explain_packet(rules_, *network, metadata_, impairments_, streams_.get());
     if (!is_wanted(flags_, explanation)) return {};

@@ -58,7 +58,7 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
       program_(heritage.program),
       page_(heritage.page),
       counters_(&heritage.page->loop),
-      preparation_(heritage.program->needs(), random_seed()),
+      preparation_(heritage.program->needs(), static_cast<uint32_t>(random_seed())),
       names_(heritage.program->needs().interfaces),
       resizes_(heritage.program->needs().resizes),
       bypass_(heritage.options.settings.fail_open),
@@ -249,6 +249,10 @@ void PacketLoop::handle_answer(const Message& message) {
       if (message.sequence != 0) {
         acknowledged_ = message.sequence;
         acknowledged_error_ = message.error;
+        // A reload is the first to ask the kernel for what its rules need.
+        if (message.error != 0 && relax(settings_, message.error)) {
+          (void)send_settings(fd_, settings_, ++sequence_);
+        }
       } else if (message.error == ENOENT) {
         bump(counters_->stale_verdicts);
       } else if (message.error != 0) {

@@ -56,8 +56,11 @@ class PacketLoop {
   void finish();
 
   // Sends new settings for the queue; returns the number that their acknowledgement will bear.
-  // The loop itself goes on to change the queue's length in an overload.
+  // The loop itself goes on to change the queue's length in an overload, and sends them anew,
+  // relax()ed, where the kernel refuses them so.
   Result<uint32_t> configure(const QueueSettings& settings);
+  // The newest of such messages has been answered.
+  bool settled() const { return acknowledged_ == sequence_; }
   // The newest acknowledgement of a configuration message that was seen in the stream.
   uint32_t acknowledged() const { return acknowledged_; }
   int acknowledged_error() const { return acknowledged_error_; }

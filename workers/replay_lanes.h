@@ -36,7 +36,7 @@ struct ReplayChunk {
     std::vector<std::byte> record;
   };
 
-  uint64_t before = 0;  // packets of the capture before this chunk, where the rules draw
+  uint32_t before = 0;  // packets of the capture before this chunk, where the rules draw
   CapturePiece piece;   // the raw bytes of a dropped packet's record are none
   size_t dealt = 0;     // of the piece's records
   uint32_t packets = 0;

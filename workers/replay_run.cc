@@ -87,7 +87,7 @@ class Replay {
 
   void number(ReplayChunk& chunk) {
     chunk.before = packets_read_;
-    packets_read_ += static_cast<uint64_t>(std::ranges::count_if(
+    packets_read_ += static_cast<uint32_t>(std::ranges::count_if(
         chunk.piece.records, [](const Record& record) { return record.frame.data() != nullptr; }));
   }
 
@@ -227,9 +227,9 @@ class Replay {
   std::vector<std::unique_ptr<ReplayLane>> lanes_;
   std::vector<ReplayChunk> chunks_;
   size_t chunks_read_ = 0;
-  uint64_t packets_read_ = 0;
-  Result<void> read_;     // the reading stage's
-  Result<void> written_;  // the writing stage's
+  uint32_t packets_read_ = 0;  // modulo 2^32
+  Result<void> read_;          // the reading stage's
+  Result<void> written_;       // the writing stage's
   std::atomic<bool> failed_ = false;
   int failed_fd_ = -1;
 };

@@ -127,22 +127,19 @@ class Worker {
   }
 
   // The acknowledgement comes behind all packets that were queued under the old settings.
-  bool await_settings(QueueSettings settings, Clock::time_point deadline) {
+  bool await_settings(const QueueSettings& settings, Clock::time_point deadline) {
     const auto sent = loop_.configure(settings);
     if (!sent) {
       spdlog::error("{}", sent.error().message);
       return true;
     }
-    while (loop_.acknowledged() != *sent && Clock::now() < deadline) {
+    while (!loop_.settled() && Clock::now() < deadline) {
       if (loop_.turn(true) == PacketLoop::Turn::kBroken) return broken();
     }
-    const bool answered = loop_.acknowledged() == *sent;
-    if (answered && loop_.acknowledged_error() == 0) return true;
-    if (answered && relax(settings, loop_.acknowledged_error())) {
-      return await_settings(settings, deadline);
+    if (!loop_.settled() || loop_.acknowledged_error() != 0) {
+      spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
+                    std::strerror(loop_.acknowledged_error()));
     }
-    spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
-                  std::strerror(loop_.acknowledged_error()));
     return true;
   }
 
