@@ -11,21 +11,25 @@ KIND says what the rules make of the stream, in both directions (the server ackn
   edited   { replace = '<(g+)>', with = '<$1$1$1>' } and { replace = '\\[s+\\]', with = '' }
   dense    the same rules, ten times as many edits, and as much in flight as the kernel likes
   cut      the same rules, and so small a send buffer that its end often cuts what they match
+  halved   as dense, and every write ends in the middle of what may match: the rest comes 1 ms later
 
 The last line printed is the report: key=value pairs. wrong_at=-1 says that nothing was wrong.
 """
 
 import hashlib
 import random
+import re
 import signal
 import socket
 import sys
 import threading
+import time
 
 LINE_EVERY = 1 << 16
-EDITED = ("edited", "dense", "cut")
+EDITED = ("edited", "dense", "cut", "halved")
 TIMEOUT = 60
 LENGTHS = {"dense": (0, 1, 7, 40, 300, 900, 1447, 2000), "cut": (0, 90, 200)}
+LENGTHS["halved"] = LENGTHS["dense"]
 LENGTHS_ELSE = (0, 1, 40, 1447, 6000, 9000, 12000)  # between two edits: now and then a crowd
 # With them, what is in flight holds fewer edits than fettle remembers of a direction.
 SEND_BUFFER = {"edited": 1 << 16, "cut": 1 << 14}
@@ -137,6 +141,15 @@ def read_lines(connection, kind, result):
     result.update(lines=number, lines_wrong_at=wrong_at)
 
 
+def transmit(connection, data, kind):
+    if kind != "halved":
+        connection.sendall(data)
+        return
+    for part in re.split(rb"(?<=<g)", data):
+        connection.sendall(part)
+        time.sleep(0.001)
+
+
 def send(address, port, seed, kind, size):
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -146,6 +159,7 @@ def send(address, port, seed, kind, size):
     connection.settimeout(TIMEOUT)
     if kind in SEND_BUFFER:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER[kind])
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, kind == "halved")
     connection.connect((address, port))
     result = {"broken": "no"}
     reader = threading.Thread(target=read_lines, args=(connection, kind, result))
@@ -155,7 +169,7 @@ def send(address, port, seed, kind, size):
     try:
         while sent < size and not stopped.is_set():
             before, after = stream.next()
-            connection.sendall(before)
+            transmit(connection, before, kind)
             digest.update(after)
             sent += len(before)
             arriving += len(after)
