@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/shared_memory.h"
+
 namespace fettle {
 namespace {
 
@@ -27,11 +29,16 @@ struct Slot {
   }
 };
 
-HeldPackets make(const HeldPackets::Size& size) {
-  auto made = HeldPackets::create(size);
-  EXPECT_TRUE(made);
-  return std::move(*made);
-}
+// Memory that outlives who uses it.
+struct Room {
+  explicit Room(const HeldPackets::Size& size)
+      : memory(std::move(*SharedMemory::create(HeldPackets::bytes(size)))),
+        held(memory.bytes(), size) {
+    held.begin();
+  }
+  SharedMemory memory;
+  HeldPackets held;
+};
 
 std::string text(const InHand& hand) {
   const auto payload = hand.queued.payload;
@@ -52,7 +59,8 @@ std::vector<uint32_t> take_due(HeldPackets& held, uint64_t now) {
 using Ids = std::vector<uint32_t>;
 
 TEST(HeldPacketsTest, ComeDueByDeadlineAndThenInTheOrderInWhichTheyCame) {
-  HeldPackets held = make({.packets = 8});
+  Room room({.packets = 8});
+  HeldPackets& held = room.held;
   EXPECT_EQ(held.next_deadline(), HeldPackets::kNever);
   const uint64_t deadlines[] = {300, 100, 200, 100, 300};
   for (uint32_t i = 0; i < 5; ++i) {
@@ -70,7 +78,8 @@ TEST(HeldPacketsTest, ComeDueByDeadlineAndThenInTheOrderInWhichTheyCame) {
 }
 
 TEST(HeldPacketsTest, BytesAreKeptWhereTheyAreWanted) {
-  HeldPackets held = make({.packets = 3, .small = 1, .large = 1});
+  Room room({.packets = 3, .small = 1, .large = 1});
+  HeldPackets& held = room.held;
   Slot slot;
   InHand hand = slot.packet(1, "unchanged");
   const HeldPacket* bare = held.hold(hand, 0, 1, HeldPackets::kNoTag);
@@ -99,7 +108,8 @@ TEST(HeldPacketsTest, BytesAreKeptWhereTheyAreWanted) {
 }
 
 TEST(HeldPacketsTest, APacketOfAnotherLengthIsKeptInThatLength) {
-  HeldPackets held = make({.packets = 1, .small = 1});
+  Room room({.packets = 1, .small = 1});
+  HeldPackets& held = room.held;
   Slot slot;
   InHand hand = slot.packet(1, "longer than it came");
   hand.queued.payload = std::span(slot.bytes).first(4);
@@ -112,7 +122,8 @@ TEST(HeldPacketsTest, APacketOfAnotherLengthIsKeptInThatLength) {
 }
 
 TEST(HeldPacketsTest, WhatHasNoRoomIsNotHeld) {
-  HeldPackets held = make({.packets = 4, .small = 1, .large = 1});
+  Room room({.packets = 4, .small = 1, .large = 1});
+  HeldPackets& held = room.held;
   Slot slot;
   InHand hand = slot.packet(1, "bytes");
   EXPECT_NE(held.hold(hand, 1, 1, HeldPackets::kNoTag), nullptr);
@@ -125,7 +136,8 @@ TEST(HeldPacketsTest, WhatHasNoRoomIsNotHeld) {
 }
 
 TEST(HeldPacketsTest, RoomComesBackWhenItIsRecycledAndNoSooner) {
-  HeldPackets held = make({.packets = 1, .small = 1});
+  Room room({.packets = 1, .small = 1});
+  HeldPackets& held = room.held;
   Slot slot;
   for (uint32_t round = 0; round < 3; ++round) {
     HeldPacket* packet =
@@ -155,7 +167,8 @@ TEST(HeldPacketsTest, DoesWhatAPlainListDoes) {
   };
   constexpr uint32_t kMost = 24;
   constexpr uint64_t kTags = 40;
-  HeldPackets held = make({.packets = kMost});
+  Room room({.packets = kMost});
+  HeldPackets& held = room.held;
   std::vector<Plain> plain;  // in the order in which they came
   std::mt19937 random(1);
   const auto below = [&](size_t end) { return static_cast<uint32_t>(random() % end); };

@@ -78,7 +78,7 @@ class PacketLoopTest : public testing::Test {
     heritage_.options.batch = batch;
     heritage_.options.settings.queue = kQueue;
     auto loop = PacketLoop::create(heritage_);
-    ASSERT_TRUE(loop);
+    ASSERT_TRUE(loop && (*loop)->begin(heritage_));
     loop_ = std::move(*loop);
   }
   void TearDown() override {

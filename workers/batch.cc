@@ -24,8 +24,10 @@ void apply_all(const Program& program, std::span<InHand* const> hands,
                ProgramState& state) noexcept {
   for (InHand* hand : hands) hand->looked = program.look(hand->packet, hand->metadata);
   for (InHand* hand : hands) {
+    enter(*hand, Stage::kInHand);
     // Made in its place, not copied there: see Outcome.
     new (&hand->outcome) Outcome(program.apply(hand->packet, hand->metadata, state, hand->looked));
+    enter(*hand, Stage::kApplied);
   }
 }
 

@@ -1,6 +1,7 @@
 // Packets of one batch on their way from the queue's message to their verdict.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -10,13 +11,32 @@
 
 namespace fettle {
 
+// How far a packet has come. Live, it lies in memory that outlives the process, and says to a
+// successor what is still to be done.
+enum class Stage : uint8_t {
+  kEmpty,    // nothing in here can be relied on
+  kRead,     // its bytes are what the kernel gave
+  kInHand,   // they may be half changed
+  kApplied,  // by the rules; where the outcome says `stream`, edit_stream() has not begun
+  kDecided,  // verdict and bytes are what they are to be
+  kHeld,     // it has gone on to held_packets.h
+};
+
 struct InHand {
   QueuedPacket queued;
   Packet packet;
   Metadata metadata;
   Outcome outcome;
   uint32_t looked = 0;  // what Program::look() said
+  Stage stage = Stage::kEmpty;
 };
+
+// A process that ends has done all that stands before this, and nothing that stands behind.
+inline void enter(InHand& hand, Stage stage) noexcept {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  hand.stage = stage;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 // What has to be done to a packet before a program may run over it, and not by a program without
 // such needs.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 #include <utility>
 
 #include "core/hash.h"
@@ -18,35 +19,133 @@ static_assert(kAround - kBefore >= Inbox::kBehind);
 
 constexpr size_t stride(size_t bytes) { return (bytes + kAround + 63) & ~size_t{63}; }
 
-}  // namespace
+// Another one for every change of what lies there.
+constexpr uint64_t kMagic = 0x66657474'6c650100 + sizeof(HeldPacket);
+static_assert(std::is_trivially_copyable_v<HeldPacket>);
 
-Result<HeldPackets> HeldPackets::create(const Size& size) {
-  const size_t bytes = size.small * stride(kSmall) + size.large * stride(kLarge);
-  SharedMemory rooms;
-  if (bytes > 0) {
-    auto made = SharedMemory::create(bytes);
-    if (!made) return std::unexpected(made.error());
-    rooms = std::move(*made);
-    rooms.lock();  // a page fault less; RLIMIT_MEMLOCK may forbid it
-  }
-  return HeldPackets(size, std::move(rooms));
+constexpr size_t kHeader = 64;
+size_t rooms_at(size_t packets) {
+  return kHeader + ((packets * sizeof(HeldPacket) + 63) & ~size_t{63});
 }
 
-HeldPackets::HeldPackets(const Size& size, SharedMemory rooms)
-    : rooms_(std::move(rooms)),
-      packets_(size.packets),
+template <typename T>
+T* place_at(std::byte* at) {
+  return static_cast<T*>(static_cast<void*>(at));
+}
+
+}  // namespace
+
+size_t HeldPackets::bytes(const Size& size) {
+  constexpr size_t kPage = 4096;
+  const size_t all =
+      rooms_at(size.packets) + size.small * stride(kSmall) + size.large * stride(kLarge);
+  return (all + kPage - 1) / kPage * kPage;
+}
+
+HeldPackets::HeldPackets(std::span<std::byte> memory, const Size& size)
+    : size_(size),
+      header_(place_at<Header>(memory.data())),
+      packets_(place_at<HeldPacket>(memory.data() + kHeader)),
+      rooms_(memory.data() + rooms_at(size.packets)),
       heap_(size.packets),
       buckets_(std::bit_ceil(size_t{size.packets} + 1)) {
+  static_assert(sizeof(Header) <= kHeader);
   free_.reserve(size.packets);
   taken_.reserve(size.packets);
-  for (uint32_t i = size.packets; i > 0; --i) free_.push_back(i - 1);
-  std::byte* at = rooms_.data();
-  const auto fill = [&at](std::vector<std::byte*>& list, uint32_t count, size_t bytes) {
-    list.reserve(count);
-    for (uint32_t i = 0; i < count; ++i, at += stride(bytes)) list.push_back(at + kBefore);
+  small_.reserve(size.small);
+  large_.reserve(size.large);
+}
+
+void HeldPackets::begin() noexcept {
+  for (uint32_t i = 0; i < size_.packets; ++i) packets_[i].present = false;
+  *header_ = {.magic = kMagic, .rooms = rooms_, .size = size_, .arrivals = 0};
+  enter_again({});
+}
+
+bool HeldPackets::adopt(std::vector<HeldPacket*>& taken) noexcept {
+  if (header_->magic != kMagic || header_->size != size_) {
+    begin();
+    return false;
+  }
+  std::vector<HeldPacket*> waiting;
+  for (uint32_t i = 0; i < size_.packets; ++i) {
+    HeldPacket& packet = packets_[i];
+    if (!packet.present) continue;
+    relocate(packet, header_->rooms);
+    if (!sane(packet)) packet.present = false;
+    if (!packet.present) continue;
+    (packet.hand.stage == Stage::kHeld ? waiting : taken).push_back(&packet);
+  }
+  header_->rooms = rooms_;
+  std::ranges::sort(waiting, {}, &HeldPacket::arrival);
+  enter_again(waiting);
+  for (const HeldPacket* packet : taken) taken_.push_back(place_of(*packet));
+  return true;
+}
+
+bool HeldPackets::has(uint32_t id) const noexcept {
+  const std::span packets(packets_, size_.packets);
+  return std::ranges::any_of(packets, [id](const HeldPacket& packet) {
+    return packet.present && packet.hand.queued.id == id;
+  });
+}
+
+// To where this process has it. Done once or twice, it is the same: who does it may be killed, too.
+void HeldPackets::relocate(HeldPacket& packet, const std::byte* old_rooms) const {
+  if (packet.room == nullptr) return;
+  const size_t size = size_.small * stride(kSmall) + size_.large * stride(kLarge);
+  const auto at = reinterpret_cast<uintptr_t>(packet.room);
+  if (at - reinterpret_cast<uintptr_t>(rooms_) >= size) {
+    packet.room = rooms_ + (at - reinterpret_cast<uintptr_t>(old_rooms)) % size;
+  }
+  packet.hand.queued.payload = {packet.room, packet.hand.queued.payload.size()};
+  if (packet.hand.packet.data != nullptr) packet.hand.packet.data = packet.room;
+}
+
+bool HeldPackets::sane(const HeldPacket& packet) const {
+  const InHand& hand = packet.hand;
+  if (packet.room == nullptr) return hand.queued.payload.empty() && hand.packet.size == 0;
+  const size_t room = packet.large ? kLarge : kSmall;
+  const auto offset = static_cast<size_t>(packet.room - rooms_);
+  const size_t first_large = size_.small * stride(kSmall);
+  const bool placed = packet.large ? offset >= first_large + kBefore &&
+                                         (offset - first_large) % stride(kLarge) == kBefore
+                                   : offset < first_large && offset % stride(kSmall) == kBefore;
+  return placed && hand.queued.payload.size() <= room && hand.packet.size <= room &&
+         hand.packet.capacity <= room && hand.queued.before <= kBefore;
+}
+
+// What is not in a process's memory alone is what the packets say; the rest is made from it.
+void HeldPackets::enter_again(std::span<HeldPacket* const> in_order) {
+  heap_used_ = 0;
+  std::ranges::fill(buckets_, Bucket{});
+  taken_.clear();
+  free_.clear();
+  small_.clear();
+  large_.clear();
+  std::vector<bool> occupied(size_.small + size_.large);
+  const auto number_of = [this](const HeldPacket& packet) {
+    const auto offset = static_cast<size_t>(packet.room - rooms_);
+    const size_t first_large = size_.small * stride(kSmall);
+    return packet.large ? size_.small + (offset - first_large) / stride(kLarge)
+                        : offset / stride(kSmall);
   };
-  fill(small_, size.small, kSmall);
-  fill(large_, size.large, kLarge);
+  for (uint32_t i = size_.packets; i > 0; --i) {
+    const HeldPacket& packet = packets_[i - 1];
+    if (!packet.present) free_.push_back(i - 1);
+    if (packet.present && packet.room) occupied[number_of(packet)] = true;
+  }
+  std::byte* at = rooms_ + kBefore;
+  for (size_t i = 0; i < occupied.size(); ++i) {
+    const bool small = i < size_.small;
+    if (!occupied[i]) (small ? small_ : large_).push_back(at);
+    at += stride(small ? kSmall : kLarge);
+  }
+  for (HeldPacket* packet : in_order) {
+    put(heap_used_++, place_of(*packet));
+    rise(packet->heap_place);
+    if (packet->tag != kNoTag) link(*packet);
+  }
 }
 
 HeldPacket* HeldPackets::hold(const InHand& hand, size_t room, uint64_t deadline,
@@ -61,10 +160,12 @@ HeldPacket* HeldPackets::hold(const InHand& hand, size_t room, uint64_t deadline
   }
   HeldPacket& held = packets_[free_.back()];
   free_.pop_back();
-  held = {.hand = hand, .deadline = deadline, .tag = tag, .arrival = arrivals_++};
+  held = {.hand = hand, .deadline = deadline, .tag = tag, .arrival = header_->arrivals++};
   held.room = at;
   held.large = large;
   move_in(held, bytes, large ? kLarge : kSmall);
+  enter(held.hand, Stage::kHeld);
+  held.present = true;
   put(heap_used_++, place_of(held));
   rise(held.heap_place);
   if (tag != kNoTag) link(held);
@@ -127,7 +228,8 @@ void HeldPackets::take(HeldPacket& packet) noexcept {
 
 void HeldPackets::recycle() noexcept {
   for (const uint32_t slot : taken_) {
-    const HeldPacket& packet = packets_[slot];
+    HeldPacket& packet = packets_[slot];
+    packet.present = false;
     if (packet.room) (packet.large ? large_ : small_).push_back(packet.room);
     free_.push_back(slot);
   }
@@ -137,7 +239,7 @@ void HeldPackets::recycle() noexcept {
 // ---- By deadline: a binary heap of slots, each of which knows its place ----
 
 uint32_t HeldPackets::place_of(const HeldPacket& packet) const {
-  return static_cast<uint32_t>(&packet - packets_.data());
+  return static_cast<uint32_t>(&packet - packets_);
 }
 
 bool HeldPackets::before(uint32_t one, uint32_t other) const {

@@ -1,6 +1,6 @@
 // Packets whose verdicts are given later. They stay in the kernel's queue; what has to be known of
-// them, and their bytes where these are still wanted, is kept here. Fixed room, allocated and
-// locked when it is made. One thread.
+// them, and their bytes where these are still wanted, is kept here: in memory that outlives the
+// process, so that a successor goes on with them. Fixed room, locked when it is made. One thread.
 //
 // A packet leaves in one of two ways. due() gives it when its time has come, first the one with the
 // earliest deadline, of several the one that came first. And who gave it a tag finds it by that, in
@@ -10,16 +10,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "core/result.h"
-#include "core/shared_memory.h"
 #include "workers/batch.h"
 
 namespace fettle {
 
 struct HeldPacket {
-  InHand hand;            // its bytes lie here, where it has any; `looked` says nothing any more
+  InHand hand;  // its bytes lie here, where it has any; `looked` says nothing any more. Its stage
+                // is kHeld, until its owner says otherwise
   uint64_t deadline = 0;  // nanoseconds of the steady clock
   uint64_t tag = 0;
 
@@ -29,6 +29,7 @@ struct HeldPacket {
   uint32_t previous = 0, next = 0;  // of one bucket of tags
   std::byte* room = nullptr;
   bool large = false;
+  bool present = false;
 };
 
 class HeldPackets {
@@ -43,8 +44,21 @@ class HeldPackets {
     uint32_t packets = 0;
     uint32_t small = 0;  // rooms for bytes
     uint32_t large = 0;
+    bool operator==(const Size&) const = default;
   };
-  static Result<HeldPackets> create(const Size& size);
+  // Of memory for so many.
+  static size_t bytes(const Size& size);
+  // The memory, whole pages, zeroed or left by another of the same size, is not touched before
+  // begin() or adopt().
+  HeldPackets(std::span<std::byte> memory, const Size& size);
+
+  // Empty, whatever there was.
+  void begin() noexcept;
+  // What a predecessor that is gone has left there, wherever it had mapped it: what has a deadline
+  // is held as it was; what was taken, and not recycled, is given to `taken`, and recycled with the
+  // next. False: there is nothing that could be understood, and it is empty now.
+  bool adopt(std::vector<HeldPacket*>& taken) noexcept;
+  bool has(uint32_t id) const noexcept;  // also of what is taken; looks at all
 
   // Keeps a copy of `hand`, and of its bytes where `room` > 0: they lie in `room` bytes or more
   // then (at most kLarge count), and may grow to that; Packet::capacity says to how many where it
@@ -68,13 +82,21 @@ class HeldPackets {
 
   bool empty() const { return heap_used_ == 0; }
   uint32_t count() const { return heap_used_; }
-  uint32_t capacity() const { return static_cast<uint32_t>(packets_.size()); }
+  uint32_t capacity() const { return size_.packets; }
   uint64_t next_deadline() const;  // kNever: nothing is held
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  HeldPackets(const Size& size, SharedMemory rooms);
+  struct Header {
+    uint64_t magic;
+    const std::byte* rooms;  // as its last user had it mapped
+    Size size;
+    uint64_t arrivals;
+  };
+  bool sane(const HeldPacket& packet) const;
+  void relocate(HeldPacket& packet, const std::byte* old_rooms) const;
+  void enter_again(std::span<HeldPacket* const> in_order);
   uint32_t place_of(const HeldPacket& packet) const;
   bool before(uint32_t one, uint32_t other) const;
   void put(uint32_t heap_place, uint32_t slot);
@@ -91,15 +113,16 @@ class HeldPackets {
     uint32_t first = kNone, last = kNone;
   };
 
-  SharedMemory rooms_;
-  std::vector<HeldPacket> packets_;
+  Size size_;
+  Header* header_;
+  HeldPacket* packets_;
+  std::byte* rooms_;
   std::vector<uint32_t> free_;
   std::vector<std::byte*> small_, large_;  // free rooms
   std::vector<uint32_t> taken_;
   std::vector<uint32_t> heap_;  // by deadline, then by arrival
   uint32_t heap_used_ = 0;
   std::vector<Bucket> buckets_;
-  uint64_t arrivals_ = 0;
 };
 
 }  // namespace fettle

@@ -29,6 +29,7 @@ enum class Order : uint32_t {
 // Single writer: the worker. Counts since the queue was bound.
 struct LoopCounters {
   uint64_t batches = 0;  // calls of recvmmsg that brought something
+  uint64_t idle = 0;     // that brought nothing; with `batches`, the worker's pulse
   uint64_t packets = 0;
   uint64_t stale_verdicts = 0;    // the packet was gone (ENOENT): flushed by the kernel
   uint64_t refused_verdicts = 0;  // any other errno
@@ -42,6 +43,8 @@ struct LoopCounters {
   uint64_t stream_held = 0;       // that waited for those before or behind them
   uint64_t stream_timed_out = 0;  // of these, for what might have been the rest of a match
   uint64_t stream_dropped = 0;    // for the sender to repeat
+  uint64_t recovered = 0;         // left by a worker that died, and answered by its successor
+  uint64_t given_up = 0;          // that it had in hand when it died: WorkerOptions::on_crash
   // Written by all threads, by atomic additions.
   uint64_t captured = 0;
   uint64_t not_captured = 0;  // the buffer was full, or the file took no more
@@ -55,6 +58,8 @@ struct WorkerPage {
   std::atomic<Order> order{Order::kRun};
   QueueSettings next;                     // valid with kRetire
   std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
+  uint64_t program_number = 0;            // Heritage::program_number of the worker that began last
+  uint32_t recoveries = 0;  // that were begun and not ended: one after the other has died in it
   alignas(64) LoopCounters loop;
   std::array<ThreadCounters, kMostThreads> program;  // each thread writes its own
 };
@@ -80,10 +85,13 @@ struct Heritage {
   int start_fd = -1;       // read end of a pipe: a byte, 'n' (new), or 'r' (the predecessor
                            // died: release what it left), says when to begin
   const Program* program = nullptr;
+  uint64_t program_number = 0;  // another one for each program
   WorkerPage* page = nullptr;
   std::vector<int> captures;      // descriptors, in the order of Needs::captures
   std::span<RuleCounters> rules;  // those of all rules, once for each thread
   std::span<std::byte> streams;   // the queue's StreamTable; none where no rule edits streams
+  std::span<std::byte> slots;     // what was received and not answered lies there (inbox.h)
+  std::span<std::byte> held;      // and there (held_packets.h); none where the program holds none
   WorkerOptions options;
   std::vector<std::vector<std::byte>> early;  // datagrams that came while the queue was bound
 };

@@ -1,58 +1,154 @@
 #include "workers/inbox.h"
 
 #include <algorithm>
-#include <utility>
+#include <type_traits>
 
 namespace fettle {
 namespace {
+
 // Not whole pages: the beginnings of all slots, which are all that most packets touch, would share
 // a few sets of the first-level cache.
 constexpr size_t kSlotSize = Inbox::kLongest + 5 * 64;
 static_assert(kSlotSize >= Inbox::kLongest + Inbox::kBehind);
-}  // namespace
+// Another one for every change of what lies there.
+constexpr uint64_t kMagic = 0x66657474'6c650000 + sizeof(InHand);
+static_assert(std::is_trivially_copyable_v<InHand>);
 
-Result<Inbox> Inbox::create(size_t batch) {
-  // Room for the largest packet whatever the copy range is: a successor may meet packets that were
-  // queued under a larger range than its own.
-  auto slots = SharedMemory::create(kSlotSize * batch);
-  if (!slots) return std::unexpected(slots.error());
-  slots->lock();  // a page fault less; RLIMIT_MEMLOCK may forbid it
-  return Inbox(std::move(*slots), batch);
+constexpr size_t aligned(size_t size) { return (size + 63) & ~size_t{63}; }
+constexpr size_t kHeader = 64;
+size_t hands_at(size_t batch) { return kHeader + aligned(batch * sizeof(mmsghdr)); }
+size_t slots_at(size_t batch) { return hands_at(batch) + aligned(batch * sizeof(InHand)); }
+
+template <typename T>
+T* place_at(std::byte* at) {
+  return static_cast<T*>(static_cast<void*>(at));
 }
 
-Inbox::Inbox(SharedMemory slots, size_t batch)
-    : slots_(std::move(slots)), vectors_(batch), headers_(batch), hands_(batch), in_order_(batch) {
+}  // namespace
+
+size_t Inbox::bytes(size_t batch) {
+  constexpr size_t kPage = 4096;
+  return (slots_at(batch) + batch * kSlotSize + kPage - 1) / kPage * kPage;
+}
+
+Inbox::Inbox(std::span<std::byte> memory, size_t batch)
+    : header_(place_at<Header>(memory.data())),
+      headers_(place_at<mmsghdr>(memory.data() + kHeader)),
+      hands_(place_at<InHand>(memory.data() + hands_at(batch))),
+      slots_(memory.data() + slots_at(batch)),
+      vectors_(batch),
+      in_order_(batch) {
+  static_assert(sizeof(Header) <= kHeader);
   for (size_t i = 0; i < batch; ++i) {
-    vectors_[i] = {.iov_base = slots_.data() + i * kSlotSize, .iov_len = kSlotSize - kBehind};
-    headers_[i].msg_hdr.msg_iov = &vectors_[i];
-    headers_[i].msg_hdr.msg_iovlen = 1;
+    vectors_[i] = {.iov_base = slots_ + i * kSlotSize, .iov_len = kSlotSize - kBehind};
     in_order_[i] = &hands_[i];
   }
 }
 
+// recvmmsg's headers lead to where this process has its memory.
+void Inbox::point() noexcept {
+  for (size_t i = 0; i < capacity(); ++i) {
+    headers_[i].msg_hdr = {};
+    headers_[i].msg_hdr.msg_iov = &vectors_[i];
+    headers_[i].msg_hdr.msg_iovlen = 1;
+  }
+}
+
+void Inbox::begin() noexcept {
+  for (size_t i = 0; i < capacity(); ++i) {
+    headers_[i].msg_len = 0;
+    hands_[i].stage = Stage::kEmpty;
+  }
+  *header_ = {.magic = kMagic,
+              .slots = slots_,
+              .batch = static_cast<uint32_t>(capacity()),
+              .read = 0,
+              .used = 0};
+  point();
+}
+
+bool Inbox::adopt() noexcept {
+  if (header_->magic != kMagic || header_->batch != capacity() || header_->read > capacity() ||
+      header_->used > capacity()) {
+    begin();
+    return false;
+  }
+  for (InHand* hand : held()) {
+    if (!relocate(*hand, header_->slots)) hand->stage = Stage::kEmpty;
+  }
+  header_->slots = slots_;
+  for (size_t i = 0; i < capacity(); ++i) {
+    headers_[i].msg_len = std::min<unsigned>(headers_[i].msg_len, kSlotSize - kBehind);
+  }
+  point();
+  return true;
+}
+
+// To where this process has it. Done once or twice, it is the same: who does it may be killed, too.
+bool Inbox::relocate(InHand& hand, const std::byte* old_slots) const noexcept {
+  const size_t size = capacity() * kSlotSize;
+  const auto offset_of = [&](const std::byte* at) {
+    const auto now = reinterpret_cast<uintptr_t>(at) - reinterpret_cast<uintptr_t>(slots_);
+    if (now < size) return size_t{now};
+    return reinterpret_cast<uintptr_t>(at) - reinterpret_cast<uintptr_t>(old_slots);
+  };
+  const std::span<std::byte> payload = hand.queued.payload;
+  if (payload.empty()) {
+    hand.packet = {};
+    return true;
+  }
+  const size_t offset = offset_of(payload.data());
+  const size_t room = kSlotSize - kBehind - offset % kSlotSize;
+  if (offset >= size || std::max<size_t>(payload.size(), hand.packet.size) > room ||
+      hand.packet.capacity > room || hand.queued.before > offset % kSlotSize) {
+    return false;
+  }
+  hand.queued.payload = std::span(slots_ + offset, payload.size());
+  if (hand.packet.data != nullptr) hand.packet.data = slots_ + offset;
+  return true;
+}
+
 int Inbox::receive(int fd, bool wait) noexcept {
-  return recvmmsg(fd, headers_.data(), static_cast<unsigned>(headers_.size()),
+  header_->read = 0;
+  return recvmmsg(fd, headers_, static_cast<unsigned>(capacity()),
                   wait ? MSG_WAITFORONE : MSG_DONTWAIT, nullptr);
 }
 
 std::span<std::byte> Inbox::datagram(size_t i) noexcept {
-  return {slots_.data() + i * kSlotSize, headers_[i].msg_len};
+  return {slots_ + i * kSlotSize, headers_[i].msg_len};
 }
 
 std::span<std::byte> Inbox::place(std::span<const std::byte> datagram) noexcept {
-  std::ranges::copy(datagram, slots_.data());
-  return {slots_.data(), datagram.size()};
+  header_->read = 0;
+  std::ranges::copy(datagram, slots_);
+  headers_[0].msg_len = static_cast<unsigned>(datagram.size());
+  return {slots_, datagram.size()};
+}
+
+void Inbox::read_up_to(size_t i) noexcept {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  header_->read = static_cast<uint32_t>(i);
 }
 
 size_t Inbox::room_from(const std::byte* at) const noexcept {
-  const auto offset = static_cast<size_t>(at - slots_.data());
+  const auto offset = static_cast<size_t>(at - slots_);
   return kSlotSize - kBehind - offset % kSlotSize;
 }
 
 InHand& Inbox::hold(const QueuedPacket& queued) noexcept {
-  InHand& hand = hands_[used_++];
+  InHand& hand = hands_[header_->used++];
   hand.queued = queued;
   return hand;
+}
+
+// In this order: a datagram whose bytes have been changed must not be read as if they had not.
+void Inbox::clear() noexcept {
+  for (size_t i = 0; i < header_->read; ++i) headers_[i].msg_len = 0;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  for (InHand* hand : held()) hand->stage = Stage::kEmpty;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  header_->used = 0;
+  answered_ = false;
 }
 
 }  // namespace fettle

@@ -22,15 +22,24 @@ constexpr uint32_t kMostSegments = 512;
 
 }  // namespace
 
-HeldPackets::Size room_for_held(const Heritage& heritage) {
+HeldPackets::Size room_for_held(const Program& program, const WorkerOptions& options) {
+  if (!program.needs().holds) return {};
   // Segments wait for their neighbours alone; what is delayed may be all that there is.
-  const uint32_t length = heritage.options.settings.length;
-  const bool impairs = heritage.program->needs().impairs;
+  const uint32_t length = options.settings.length;
+  const bool impairs = program.needs().impairs;
   const uint32_t packets = impairs ? length : std::min(length, kMostSegments);
-  const bool changes = heritage.program->needs().changes;
+  const bool changes = program.needs().changes;
   return {.packets = packets,
           .small = changes ? std::min(packets, kMostSmall) : 0,
           .large = changes ? std::min(packets, kMostLarge) : 0};
+}
+
+size_t slots_size(const WorkerOptions& options) {
+  return Inbox::bytes(options.batch) * (options.cpus.size() > 1 ? 2 : 1);
+}
+
+size_t held_size(const Program& program, const WorkerOptions& options) {
+  return program.needs().holds ? HeldPackets::bytes(room_for_held(program, options)) : 0;
 }
 
 uint64_t random_seed() noexcept {
@@ -73,7 +82,7 @@ void PacketLoop::hold_or_answer(std::span<InHand* const> hands) {
   }
 }
 
-bool PacketLoop::hold(const InHand& hand, uint64_t now) {
+bool PacketLoop::hold(InHand& hand, uint64_t now) {
   const Outcome& outcome = hand.outcome;
   if (outcome.delay == 0 || outcome.verdict == Verdict::kDrop) return false;
   const size_t room = outcome.changed ? 1 : 0;
@@ -81,6 +90,7 @@ bool PacketLoop::hold(const InHand& hand, uint64_t now) {
     bump(counters_->not_held);
     return false;
   }
+  enter(hand, Stage::kEmpty);  // its other self has the verdict to come
   bump(counters_->held);
   replies_.keep_apart(true);
   return true;
@@ -111,6 +121,7 @@ bool PacketLoop::release(uint64_t until) {
       continue;
     }
     held_->take(*held);
+    enter(held->hand, Stage::kDecided);
     answer(held->hand);
   }
   reply();
@@ -121,7 +132,9 @@ bool PacketLoop::release(uint64_t until) {
 // After reply(): what was taken out of those held keeps its room until its verdict is sent.
 void PacketLoop::recycle_held() {
   held_->recycle();
-  if (held_->empty()) replies_.keep_apart(false);
+  if (!held_->empty()) return;
+  replies_.keep_apart(false);
+  if (orphans_) release_orphans(*orphans_, orphans_verdict_);
 }
 
 }  // namespace fettle

@@ -36,24 +36,23 @@ uint32_t netfilter_verdict(const Outcome& outcome, bool bypass) {
 }  // namespace
 
 Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage) {
-  std::vector<Inbox> inboxes;
-  const size_t wanted = heritage.options.cpus.size() > 1 ? 2 : 1;
-  for (size_t i = 0; i < wanted; ++i) {
-    auto inbox = Inbox::create(heritage.options.batch);
-    if (!inbox) return std::unexpected(inbox.error());
-    inboxes.push_back(std::move(*inbox));
-  }
-  std::optional<HeldPackets> held;
-  if (heritage.program->needs().holds) {
-    auto made = HeldPackets::create(room_for_held(heritage));
-    if (!made) return std::unexpected(made.error());
-    held.emplace(std::move(*made));
-  }
-  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(inboxes), std::move(held)));
+  std::vector<SharedMemory> own;
+  const auto memory = [&own](std::span<std::byte> given, size_t wanted) {
+    if (given.size() >= wanted) return Result<std::span<std::byte>>(given);
+    auto made = SharedMemory::create(wanted);
+    if (!made) return Result<std::span<std::byte>>(std::unexpected(made.error()));
+    own.push_back(std::move(*made));
+    return Result<std::span<std::byte>>(own.back().bytes());
+  };
+  const auto slots = memory(heritage.slots, slots_size(heritage.options));
+  if (!slots) return std::unexpected(slots.error());
+  const auto held = memory(heritage.held, held_size(*heritage.program, heritage.options));
+  if (!held) return std::unexpected(held.error());
+  return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(own), *slots, *held));
 }
 
-PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
-                       std::optional<HeldPackets> held)
+PacketLoop::PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own,
+                       std::span<std::byte> slots, std::span<std::byte> held)
     : fd_(heritage.queue_fd),
       program_(heritage.program),
       page_(heritage.page),
@@ -62,18 +61,27 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes,
       names_(heritage.program->needs().interfaces),
       resizes_(heritage.program->needs().resizes),
       bypass_(heritage.options.settings.fail_open),
+      on_crash_(heritage.options.on_crash),
       reply_limit_(std::min(heritage.send_buffer / 2, kReplyLimit)),
       settings_(heritage.options.settings),
       // What is held counts among the kernel's waiting packets, and is no overload.
-      overload_length_(heritage.options.overload_length + (held ? held->capacity() : 0)),
+      overload_length_(heritage.options.overload_length +
+                       room_for_held(*heritage.program, heritage.options).packets),
       limit_(settings_.length, overload_length_),
       // Acknowledgements that a dead predecessor did not live to read must not be taken for ours.
       sequence_(static_cast<uint32_t>(getpid()) << 8),
-      inboxes_(std::move(inboxes)),
-      filling_(&inboxes_.front()),
+      own_(std::move(own)),
       replies_(heritage.options.settings.queue, heritage.options.batch),
-      held_(std::move(held)),
       clocks_(heritage.program->needs().clocks) {
+  const size_t threads = heritage.options.cpus.size();
+  const size_t size = Inbox::bytes(heritage.options.batch);
+  for (size_t i = 0; i < (threads > 1 ? 2 : 1); ++i) {
+    inboxes_.emplace_back(slots.subspan(i * size, size), heritage.options.batch);
+  }
+  filling_ = &inboxes_.front();
+  if (program_->needs().holds) {
+    held_.emplace(held, room_for_held(*program_, heritage.options));
+  }
   if (program_->needs().streams)
     streams_.emplace(*program_, settings_.fail_open, heritage.options.stream_wait);
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
@@ -104,7 +112,10 @@ PacketLoop::Turn PacketLoop::turn(bool wait) {
   const int received = receive(wait && running_ == nullptr);
   if (received < 0) return nothing_received();
   bump(counters_->batches);
-  for (int i = 0; i < received; ++i) handle_datagram(filling_->datagram(static_cast<size_t>(i)));
+  for (size_t i = 0; i < static_cast<size_t>(received); ++i) {
+    handle_datagram(filling_->datagram(i));
+    filling_->read_up_to(i + 1);
+  }
   settle();
   if (held_) release_after(static_cast<size_t>(received));
   reply();
@@ -126,6 +137,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   behind_since_ = 0;
   if (held_) ran |= release(steady_now());
   if (!ran) flush_captures();
+  bump(counters_->idle);
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
   if (broken_errno_ != 0) return Turn::kBroken;
   return ran ? Turn::kPackets : Turn::kIdle;
@@ -134,6 +146,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
 PacketLoop::Turn PacketLoop::take(std::span<const std::byte> datagram) {
   finish_lanes();
   handle_datagram(filling_->place(datagram));
+  filling_->read_up_to(1);
   settle_here();
   reply();
   return broken_errno_ == 0 ? Turn::kPackets : Turn::kBroken;
@@ -151,7 +164,10 @@ void PacketLoop::handle_datagram(std::span<std::byte> datagram) {
 }
 
 void PacketLoop::take_packet(const QueuedPacket& queued, bool last) {
-  if (filling_->full()) settle_here();
+  if (filling_->full()) {
+    settle_here();
+    reply();
+  }
   InHand& hand = filling_->hold(queued);
   prepare(preparation_, hand);
   // A longer packet takes the rest of the slot, where no other message lies.
@@ -163,6 +179,7 @@ void PacketLoop::take_packet(const QueuedPacket& queued, bool last) {
     hand.metadata.in = interfaces_.name(queued.in_index);
     hand.metadata.out = interfaces_.name(queued.out_index);
   }
+  enter(hand, Stage::kRead);
 }
 
 void PacketLoop::settle() {
@@ -210,7 +227,7 @@ void PacketLoop::answer_all(Inbox& inbox) {
     for (const InHand* hand : inbox.held()) answer(*hand);
   }
   bump(counters_->packets, inbox.held().size());
-  inbox.clear();
+  inbox.set_answered();
 }
 
 void PacketLoop::answer(const InHand& hand) {
@@ -287,14 +304,21 @@ void PacketLoop::steer(size_t received) {
 }
 
 void PacketLoop::reply() {
-  if (replies_.packets() == 0) return;
+  if (replies_.packets() > 0) send_replies();
+  if (broken_errno_ != 0) return;
+  for (Inbox& inbox : inboxes_) {
+    if (inbox.answered()) inbox.clear();
+  }
+}
+
+void PacketLoop::send_replies() {
   const std::span<iovec> list = replies_.gather();
   msghdr header{};
   header.msg_iov = list.data();
   header.msg_iovlen = list.size();
   // The kernel works a reply off before sendmsg returns, so that a failure means that none of its
   // verdicts was given. Want of memory passes; anything else does not, and the process ends: its
-  // successor releases what was left without an answer.
+  // successor answers what was left.
   for (int attempt = 0; sendmsg(fd_, &header, 0) < 0; ++attempt) {
     if (errno == EINTR) continue;
     bump(counters_->failed_sends);

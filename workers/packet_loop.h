@@ -18,6 +18,7 @@
 
 #include "core/nfqueue_codec.h"
 #include "core/result.h"
+#include "core/shared_memory.h"
 #include "core/verdict_batch.h"
 #include "workers/batch.h"
 #include "workers/held_packets.h"
@@ -44,9 +45,15 @@ class PacketLoop {
     kIdle,     // nothing was waiting, the wait timed out or a signal came
     kBroken,   // the socket fails, or takes no reply: errno in broken_errno()
   };
-  // Where rules edit TCP streams: takes over their table, once its former writer is gone. False:
-  // the memory holds none.
-  bool begin(std::span<std::byte> streams);
+  // Before the first turn, once a predecessor is gone: takes the queue's memory over. False: what
+  // should be a table of TCP streams is none.
+  bool begin(const Heritage& heritage);
+  // Instead of it where the predecessor died. Answers what it had read and not answered
+  // (packet_recovery.cc).
+  bool recover(const Heritage& heritage);
+  // Packets with an id at or below `id` that nobody knows of leave with this verdict (NF_*), as
+  // soon as it can reach no other.
+  void release_orphans(uint32_t id, uint32_t verdict);
   // One batch. wait: blocks until there is something (SO_RCVTIMEO bounds it).
   Turn turn(bool wait);
   // A datagram that was received elsewhere, of at most Inbox::kLongest bytes; answered at once.
@@ -72,7 +79,8 @@ class PacketLoop {
   const VerdictBatch& replies() const { return replies_; }
 
  private:
-  PacketLoop(const Heritage& heritage, std::vector<Inbox> inboxes, std::optional<HeldPackets> held);
+  PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own, std::span<std::byte> slots,
+             std::span<std::byte> held);
   void make_states(const Heritage& heritage);
   int receive(bool wait);
   Turn nothing_received();
@@ -87,10 +95,14 @@ class PacketLoop {
   void answer(const InHand& hand);
   int receive_until_due();
   void hold_or_answer(std::span<InHand* const> hands);
-  bool hold(const InHand& hand, uint64_t now);
+  bool hold(InHand& hand, uint64_t now);
   void release_after(size_t received);
   bool release(uint64_t until);
   void recycle_held();
+  void gather(Inbox& inbox, std::vector<InHand*>& left);
+  void read_again(Inbox& inbox, size_t datagram);
+  void resume(InHand& hand, bool same_program);
+  void give_up(InHand& hand);
   void take_segment(InHand& hand, uint64_t now);
   void keep_back(InHand& hand, uint64_t now);
   void let_go(InHand& hand, uint64_t now);
@@ -98,6 +110,7 @@ class PacketLoop {
   void end_wait(HeldPacket& held, uint64_t now);
   bool is_behind(uint64_t now) const;
   void reply();
+  void send_replies();
   void steer(size_t received);
   uint64_t waiting() const;
   void flush_logs();
@@ -110,6 +123,7 @@ class PacketLoop {
   LoopCounters* counters_;
   Preparation preparation_;
   bool names_, resizes_, bypass_;
+  Verdict on_crash_;
   size_t reply_limit_;
   QueueSettings settings_;
   uint32_t overload_length_;
@@ -119,11 +133,14 @@ class PacketLoop {
   uint32_t acknowledged_ = 0;
   int acknowledged_error_ = 0;
   int broken_errno_ = 0;
-  std::vector<Inbox> inboxes_;  // two with lanes
+  std::vector<SharedMemory> own_;  // where nobody gave any
+  std::vector<Inbox> inboxes_;     // two with lanes
   Inbox* filling_;
   Inbox* running_ = nullptr;  // the one whose packets the lanes have
   VerdictBatch replies_;
-  std::optional<HeldPackets> held_;     // where the program holds packets
+  std::optional<HeldPackets> held_;  // where the program holds packets
+  std::optional<uint32_t> orphans_;  // release_orphans(), put off
+  uint32_t orphans_verdict_ = 0;
   uint64_t behind_since_ = 0;           // each batch since then was full; 0: the last was not
   std::optional<StreamStage> streams_;  // where it edits TCP streams (packet_streams.cc)
   Interfaces interfaces_;

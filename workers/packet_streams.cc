@@ -15,12 +15,9 @@ uint32_t milliseconds(uint64_t now) { return static_cast<uint32_t>(now / kMillis
 
 }  // namespace
 
-bool PacketLoop::begin(std::span<std::byte> streams) {
-  return !streams_ || streams_->attach(streams);
-}
-
 // A segment, as it comes.
 void PacketLoop::take_segment(InHand& hand, uint64_t now) {
+  enter(hand, Stage::kInHand);
   const StreamStage::Fate fate =
       streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kFirst);
   const uint64_t tag = streams_->tag();
@@ -38,6 +35,7 @@ void PacketLoop::take_segment(InHand& hand, uint64_t now) {
 void PacketLoop::keep_back(InHand& hand, uint64_t now) {
   const uint64_t deadline = now + streams_->wait() * kMillisecond;
   if (held_->hold(hand, hand.queued.payload.size() + kSlack, deadline, streams_->tag())) {
+    enter(hand, Stage::kEmpty);  // its other self has the verdict to come
     bump(counters_->stream_held);
     replies_.keep_apart(true);
     return;
@@ -48,6 +46,7 @@ void PacketLoop::keep_back(InHand& hand, uint64_t now) {
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
+  enter(hand, Stage::kDecided);
   if (streams_->timed_out()) bump(counters_->stream_timed_out);
   ProgramCounters& counters = *states_.front().counters;
   if (streams_->newly_changed()) bump(counters.changed);
@@ -66,8 +65,10 @@ void PacketLoop::offer_again(uint64_t tag, uint64_t now) {
   HeldPacket* held = held_->first(tag);
   while (held != nullptr) {
     HeldPacket* const next = held_->next(*held);
+    enter(held->hand, Stage::kInHand);
     if (streams_->offer(held->hand, interfaces_, milliseconds(now), StreamStage::Offer::kAgain) ==
         StreamStage::Fate::kWaits) {
+      enter(held->hand, Stage::kHeld);
       held_->postpone(*held, now + streams_->wait() * kMillisecond);
       held = next;
       continue;
@@ -88,6 +89,7 @@ bool PacketLoop::is_behind(uint64_t now) const {
 // Its time is over.
 void PacketLoop::end_wait(HeldPacket& held, uint64_t now) {
   const uint64_t tag = held.tag;
+  enter(held.hand, Stage::kInHand);
   streams_->offer(held.hand, interfaces_, milliseconds(now), StreamStage::Offer::kOver);
   const bool advanced = streams_->advanced();
   held_->take(held);

@@ -124,13 +124,15 @@ Result<void> Supervisor::open_queue(uint16_t number) {
               .cpus = {},
               .page = {},
               .streams = {},
+              .slots = {},
+              .held = {},
               .worker = {},
               .successor = {}};
   for (size_t i = 0; i < options_.threads; ++i) {
     const size_t place = queues_.size() * options_.threads + i;
     queue.cpus.push_back(options_.cpus[place % options_.cpus.size()]);
   }
-  auto page = SharedMemory::create(sizeof(WorkerPage));
+  auto page = SharedMemory::create(sizeof(WorkerPage), "fettle-page");
   if (!page) return std::unexpected(page.error());
   queue.page = std::move(*page);
   new (queue.page.data()) WorkerPage;
@@ -276,6 +278,7 @@ void Supervisor::finish_reload() {
   if (phase_ != Phase::kReloading || waiting) return;
   program_ = std::move(next_program_);
   captures_ = std::exchange(next_captures_, {});
+  ++program_number_;
   phase_ = Phase::kRunning;
   spdlog::info("reloaded: {} rule{} from {}", program_->rule_names().size(),
                program_->rule_names().size() == 1 ? "" : "s", options_.rules);

@@ -75,6 +75,8 @@ class Supervisor {
     std::vector<int> cpus;
     SharedMemory page;     // WorkerPage
     SharedMemory streams;  // StreamTable, from the first program on that edits any
+    SharedMemory slots;    // of inboxes
+    SharedMemory held;     // HeldPackets, where the newest program holds any
     Child worker;
     Child successor;  // standing by, during a reload
     Clock::time_point began{};
@@ -97,6 +99,8 @@ class Supervisor {
   void warn_of_short_copies(const Program& program) const;
 
   Result<void> make_streams(Queue& queue, const Program& program) const;
+  Result<void> make_room(Queue& queue, const Program& program) const;
+  WorkerOptions worker_options(const Queue& queue, const QueueSettings& settings) const;
   Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
                             SharedMemory counters = {});
   [[noreturn]] void become_worker(Queue& queue, const Program& program,
@@ -126,6 +130,7 @@ class Supervisor {
   RunOptions options_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Program> next_program_;  // during a reload
+  uint64_t program_number_ = 1;            // of program_; the next one's is greater by 1
   CaptureFiles captures_, next_captures_;  // of the two
   std::vector<Queue> queues_;
   Phase phase_ = Phase::kStarting;

@@ -12,6 +12,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "workers/packet_holding.h"
 #include "workers/stream_stage.h"
 #include "workers/supervisor.h"
 #include "workers/worker.h"
@@ -42,7 +43,7 @@ bool done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kWork
 Result<void> Supervisor::make_streams(Queue& queue, const Program& program) const {
   if (!program.needs().streams || queue.streams.data()) return {};
   const StreamTable::Size size = stream_table_size(options_.streams);
-  auto made = SharedMemory::create(StreamTable::bytes(size));
+  auto made = SharedMemory::create(StreamTable::bytes(size), "fettle-streams");
   if (!made) return std::unexpected(made.error());
   SipKey key{};
   if (getrandom(&key, sizeof key, 0) != sizeof key) {
@@ -53,6 +54,33 @@ Result<void> Supervisor::make_streams(Queue& queue, const Program& program) cons
   return {};
 }
 
+// What lies there stays, for a successor to answer. Where the programs need unequal room for what
+// they hold, the old one's is its own worker's alone.
+Result<void> Supervisor::make_room(Queue& queue, const Program& program) const {
+  const WorkerOptions options = worker_options(queue, queue.settings);
+  const auto make = [](SharedMemory* memory, size_t size, const char* name) -> Result<void> {
+    if (size == 0 || memory->size() == size) return {};
+    auto made = SharedMemory::create(size, name);
+    if (!made) return std::unexpected(made.error());
+    made->lock();  // a page fault less; RLIMIT_MEMLOCK may forbid it
+    *memory = std::move(*made);
+    return {};
+  };
+  if (auto made = make(&queue.slots, slots_size(options), "fettle-slots"); !made) return made;
+  return make(&queue.held, held_size(program, options), "fettle-held");
+}
+
+WorkerOptions Supervisor::worker_options(const Queue& queue, const QueueSettings& settings) const {
+  return {.cpus = queue.cpus,
+          .batch = options_.batch,
+          .busy_poll = options_.busy_poll,
+          .settings = settings,
+          .overload_length = options_.overload_length,
+          .stream_wait = options_.stream_wait,
+          .on_crash = options_.on_crash,
+          .drain_time = options_.drain_time};
+}
+
 Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& program,
                                                   const QueueSettings& settings,
                                                   SharedMemory counters) {
@@ -61,11 +89,13 @@ Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& p
   child.rules = std::move(counters);
   if (!child.rules.data()) {
     const size_t rules = std::max<size_t>(program.rule_names().size(), 1);
-    auto made = SharedMemory::create(options_.threads * rules * sizeof(RuleCounters));
+    auto made =
+        SharedMemory::create(options_.threads * rules * sizeof(RuleCounters), "fettle-rules");
     if (!made) return std::unexpected(made.error());
     child.rules = std::move(*made);
   }
   if (auto made = make_streams(queue, program); !made) return std::unexpected(made.error());
+  if (auto made = make_room(queue, program); !made) return std::unexpected(made.error());
   int start[2];
   if (pipe2(start, O_CLOEXEC) != 0) {
     return fail(ErrorCode::kOs, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
@@ -97,20 +127,16 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.running_fd = running_fd_;
   heritage.start_fd = start_fd;
   heritage.program = &program;
+  heritage.program_number = program_number_ + (&program == program_.get() ? 0 : 1);
   const std::span<const int> captures =
       (&program == program_.get() ? captures_ : next_captures_).fds();
   heritage.captures.assign(captures.begin(), captures.end());
   heritage.page = &queue.shared();
   heritage.rules = {child.rules.as<RuleCounters>(), options_.threads * program.rule_names().size()};
   heritage.streams = {queue.streams.data(), queue.streams.size()};
-  heritage.options = {.cpus = queue.cpus,
-                      .batch = options_.batch,
-                      .busy_poll = options_.busy_poll,
-                      .settings = settings,
-                      .overload_length = options_.overload_length,
-                      .stream_wait = options_.stream_wait,
-                      .on_crash = options_.on_crash,
-                      .drain_time = options_.drain_time};
+  heritage.slots = queue.slots.bytes();
+  heritage.held = queue.held.bytes();
+  heritage.options = worker_options(queue, settings);
   heritage.early = queue.socket.take_early_datagrams();
   const int status = run_worker(std::move(heritage));
   spdlog::default_logger()->flush();

@@ -88,8 +88,7 @@ class Worker {
     return await_settings(heritage_.options.settings, Clock::now() + heritage_.options.drain_time);
   }
 
-  // What a dead predecessor had read and not answered lies in the queue, and nobody knows its
-  // bytes.
+  // What neither the kernel nor the memory that a dead predecessor left has the bytes of.
   void release_orphans() {
     const uint16_t queue = heritage_.options.settings.queue;
     const auto status = status_of(queue);  // before the peek: what comes in between is newer
@@ -98,7 +97,7 @@ class Worker {
     const uint32_t upto = unread ? *unread - 1 : status->id_sequence;
     const bool accept =
         heritage_.options.on_crash == Verdict::kAccept && !heritage_.program->needs().drops_orphans;
-    release_up_to(heritage_.queue_fd, queue, upto, accept ? kNfAccept : kNfDrop);
+    loop_.release_orphans(upto, accept ? kNfAccept : kNfDrop);
   }
 
  private:
@@ -209,7 +208,7 @@ int run_worker(Heritage heritage) {
   }
   const char how = await_start(heritage.start_fd);
   if (how == 0) return EX_UNAVAILABLE;
-  if (!(*loop)->begin(heritage.streams)) {
+  if (!(how == 'r' ? (*loop)->recover(heritage) : (*loop)->begin(heritage))) {
     spdlog::error(
         "queue {}: the table of TCP streams is damaged, expected the one that was made for it",
         options.settings.queue);
