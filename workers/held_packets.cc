@@ -63,7 +63,7 @@ void HeldPackets::begin() noexcept {
 }
 
 bool HeldPackets::adopt(std::vector<HeldPacket*>& taken) noexcept {
-  if (header_->magic != kMagic || header_->size != size_) {
+  if (!understood()) {
     begin();
     return false;
   }
@@ -81,6 +81,10 @@ bool HeldPackets::adopt(std::vector<HeldPacket*>& taken) noexcept {
   enter_again(waiting);
   for (const HeldPacket* packet : taken) taken_.push_back(place_of(*packet));
   return true;
+}
+
+bool HeldPackets::understood() const noexcept {
+  return header_->magic == kMagic && header_->size == size_;
 }
 
 bool HeldPackets::has(uint32_t id) const noexcept {

@@ -59,6 +59,14 @@ class HeldPackets {
   // next. False: there is nothing that could be understood, and it is empty now.
   bool adopt(std::vector<HeldPacket*>& taken) noexcept;
   bool has(uint32_t id) const noexcept;  // also of what is taken; looks at all
+  // All, also what is taken, of memory that another process uses, mapped where that one has it.
+  template <typename Visitor>
+  void look(Visitor&& visitor) const {
+    if (!understood()) return;
+    for (uint32_t i = 0; i < size_.packets; ++i) {
+      if (packets_[i].present && sane(packets_[i])) visitor(packets_[i]);
+    }
+  }
 
   // Keeps a copy of `hand`, and of its bytes where `room` > 0: they lie in `room` bytes or more
   // then (at most kLarge count), and may grow to that; Packet::capacity says to how many where it
@@ -94,6 +102,7 @@ class HeldPackets {
     Size size;
     uint64_t arrivals;
   };
+  bool understood() const noexcept;
   bool sane(const HeldPacket& packet) const;
   void relocate(HeldPacket& packet, const std::byte* old_rooms) const;
   void enter_again(std::span<HeldPacket* const> in_order);

@@ -56,6 +56,7 @@ struct alignas(64) ThreadCounters : ProgramCounters {};
 
 struct WorkerPage {
   std::atomic<Order> order{Order::kRun};
+  std::atomic<bool> begun{false};         // some worker of this queue has
   QueueSettings next;                     // valid with kRetire
   std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
   uint64_t program_number = 0;            // Heritage::program_number of the worker that began last

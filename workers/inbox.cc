@@ -74,7 +74,7 @@ bool Inbox::adopt() noexcept {
     return false;
   }
   for (InHand* hand : held()) {
-    if (!relocate(*hand, header_->slots)) hand->stage = Stage::kEmpty;
+    if (!relocate(*hand)) hand->stage = Stage::kEmpty;
   }
   header_->slots = slots_;
   for (size_t i = 0; i < capacity(); ++i) {
@@ -84,28 +84,45 @@ bool Inbox::adopt() noexcept {
   return true;
 }
 
-// To where this process has it. Done once or twice, it is the same: who does it may be killed, too.
-bool Inbox::relocate(InHand& hand, const std::byte* old_slots) const noexcept {
+// From the first slot on; none where it, or what it says of itself, is not inside of one. An
+// address may be this process's or its predecessor's: who moves them may be killed at that, too.
+std::optional<size_t> Inbox::offset_of(const InHand& hand) const noexcept {
   const size_t size = capacity() * kSlotSize;
-  const auto offset_of = [&](const std::byte* at) {
-    const auto now = reinterpret_cast<uintptr_t>(at) - reinterpret_cast<uintptr_t>(slots_);
-    if (now < size) return size_t{now};
-    return reinterpret_cast<uintptr_t>(at) - reinterpret_cast<uintptr_t>(old_slots);
-  };
   const std::span<std::byte> payload = hand.queued.payload;
-  if (payload.empty()) {
-    hand.packet = {};
-    return true;
-  }
-  const size_t offset = offset_of(payload.data());
+  const auto at = reinterpret_cast<uintptr_t>(payload.data());
+  size_t offset = at - reinterpret_cast<uintptr_t>(slots_);
+  if (offset >= size) offset = at - reinterpret_cast<uintptr_t>(header_->slots);
   const size_t room = kSlotSize - kBehind - offset % kSlotSize;
   if (offset >= size || std::max<size_t>(payload.size(), hand.packet.size) > room ||
       hand.packet.capacity > room || hand.queued.before > offset % kSlotSize) {
-    return false;
+    return std::nullopt;
   }
-  hand.queued.payload = std::span(slots_ + offset, payload.size());
-  if (hand.packet.data != nullptr) hand.packet.data = slots_ + offset;
+  return offset;
+}
+
+// To where this process has it.
+bool Inbox::relocate(InHand& hand) const noexcept {
+  if (hand.queued.payload.empty()) {
+    hand.packet = {};
+    return true;
+  }
+  const auto offset = offset_of(hand);
+  if (!offset) return false;
+  hand.queued.payload = std::span(slots_ + *offset, hand.queued.payload.size());
+  if (hand.packet.data != nullptr) hand.packet.data = slots_ + *offset;
   return true;
+}
+
+std::span<const std::byte> Inbox::bytes_of(const InHand& hand) const noexcept {
+  if (hand.queued.payload.empty()) return {};
+  const auto offset = offset_of(hand);
+  if (!offset) return {};
+  const size_t size = hand.packet.resized ? hand.packet.size : hand.queued.payload.size();
+  return {slots_ + *offset, size};
+}
+
+size_t Inbox::in_use() const {
+  return header_->magic == kMagic ? std::min<size_t>(header_->used, capacity()) : 0;
 }
 
 int Inbox::receive(int fd, bool wait) noexcept {

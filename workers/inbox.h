@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,6 +44,13 @@ class Inbox {
   void read_up_to(size_t i) noexcept;
   size_t unread() const { return header_->read; }
 
+  // The bytes of a packet that lies here, as a predecessor left it or somebody else has it in use;
+  // empty where there are none, or it says what cannot be. The memory is read only.
+  std::span<const std::byte> bytes_of(const InHand& hand) const noexcept;
+  // Of one that another process may have in use: as many as it has, at this moment.
+  size_t in_use() const;
+  const InHand& hand(size_t i) const { return hands_[i]; }
+
   // Bytes from there on, which lies in a datagram, that may be used, kBehind bytes aside.
   size_t room_from(const std::byte* at) const noexcept;
 
@@ -67,7 +75,8 @@ class Inbox {
     uint32_t used;
   };
   void point() noexcept;
-  bool relocate(InHand& hand, const std::byte* old_slots) const noexcept;
+  std::optional<size_t> offset_of(const InHand& hand) const noexcept;
+  bool relocate(InHand& hand) const noexcept;
 
   Header* header_;
   mmsghdr* headers_;

@@ -1,6 +1,7 @@
 #include "workers/packet_loop.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,10 +45,17 @@ Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage)
     own.push_back(std::move(*made));
     return Result<std::span<std::byte>>(own.back().bytes());
   };
+  // By this process, too: what recvmmsg writes to while it is killed must not have to be made
+  // first.
+  const auto populate = [](std::span<std::byte> bytes) {
+    if (!bytes.empty()) madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE);
+  };
   const auto slots = memory(heritage.slots, slots_size(heritage.options));
   if (!slots) return std::unexpected(slots.error());
   const auto held = memory(heritage.held, held_size(*heritage.program, heritage.options));
   if (!held) return std::unexpected(held.error());
+  populate(*slots);
+  populate(*held);
   return std::unique_ptr<PacketLoop>(new PacketLoop(heritage, std::move(own), *slots, *held));
 }
 

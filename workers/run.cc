@@ -28,6 +28,7 @@ struct RunFlags {
   bool no_gso = false;
   bool no_conntrack = false;
   uint32_t copy_range = 0;
+  uint32_t watchdog = 2000;
   uint32_t drain_time = 1000;
 };
 
@@ -63,6 +64,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   options.gso = !flags.no_gso;
   options.conntrack = !flags.no_conntrack;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
+  options.watchdog = std::chrono::milliseconds(flags.watchdog);
   options.drain_time = std::chrono::milliseconds(flags.drain_time);
   if (copy_range_given) options.copy_range = flags.copy_range;
   return options;
@@ -163,9 +165,19 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
           ->check(CLI::Range(0u, static_cast<uint32_t>(kMaxReturnedPayload)));
   command
       ->add_option("--on-crash", flags->on_crash,
-                   "Packets that a worker had in hand when it died: accept or drop")
+                   "The packet that a worker had in hand when it died: accept or drop")
       ->option_text("accept|drop (accept)")
       ->check(CLI::IsMember({"accept", "drop"}))
+      ->capture_default_str();
+  command
+      ->add_option("--quarantine", flags->options.quarantine,
+                   "Folder for the packets that workers died of, each as a capture")
+      ->option_text("DIR (/var/lib/fettle/quarantine)");
+  command
+      ->add_option("--watchdog", flags->watchdog,
+                   "Milliseconds without a sign of life after which a worker is killed; 0: never")
+      ->option_text("0-60000 (2000)")
+      ->check(CLI::Range(0u, 60'000u))
       ->capture_default_str();
   command
       ->add_option("--drain-time", flags->drain_time,

@@ -127,7 +127,8 @@ Result<void> Supervisor::open_queue(uint16_t number) {
               .slots = {},
               .held = {},
               .worker = {},
-              .successor = {}};
+              .successor = {},
+              .last_end = {}};
   for (size_t i = 0; i < options_.threads; ++i) {
     const size_t place = queues_.size() * options_.threads + i;
     queue.cpus.push_back(options_.cpus[place % options_.cpus.size()]);
@@ -188,6 +189,7 @@ int Supervisor::run() {
     const auto now = Clock::now();
     restart_due(now);
     kill_overdue(now);
+    watch(now);
     if (now >= next_report_) report_losses(now);
   }
   report_losses(Clock::now());
@@ -318,6 +320,9 @@ int Supervisor::next_timeout(Clock::time_point now) const {
   if (phase_ == Phase::kReloading || phase_ == Phase::kStopping) next = std::min(next, deadline_);
   for (const Queue& queue : queues_) {
     if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);
+  }
+  if (options_.watchdog.count() > 0) {
+    next = std::min<Clock::time_point>(next, now + options_.watchdog / 4);
   }
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1000));

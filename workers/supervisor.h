@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ struct RunOptions {
   bool conntrack = true;               // where rules edit TCP streams, and the kernel offers it
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
   Verdict on_crash = Verdict::kAccept;
+  std::string quarantine = "/var/lib/fettle/quarantine";  // for what killed workers
+  std::chrono::milliseconds watchdog{2000};               // without a sign of life; 0: for ever
   std::chrono::milliseconds drain_time{1000};
 };
 
@@ -83,12 +86,23 @@ class Supervisor {
     Clock::time_point restart_at{};  // while worker.pid < 0
     std::chrono::milliseconds back_off{0};
     uint32_t restarts = 0;
+    uint32_t in_a_row = 0;  // deaths of workers that had done next to nothing
+    std::string last_end;   // how the last worker died
+    uint64_t quarantined = 0;
+    uint64_t packets_before = 0;  // LoopCounters::packets when the worker began
+    uint64_t pulse = 0;           // at beat_at, when it was another one
+    Clock::time_point beat_at{};
+    bool stuck = false;  // killed for it
     QueueStatus seen{};  // for what was lost since
     uint64_t seen_socket_drops = 0;
     uint64_t seen_overloads = 0;
     bool overloaded = false;  // at some look since the last line about losses
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
+  };
+  struct Evidence {  // a packet that was in hand when a worker died
+    uint32_t id = 0;
+    std::vector<std::byte> bytes;
   };
   enum class Phase : uint8_t { kStarting, kRunning, kReloading, kStopping };
 
@@ -111,6 +125,11 @@ class Supervisor {
   void reap();
   void on_exit(Queue& queue, int status);
   void on_death(Queue& queue, int status);
+  std::chrono::milliseconds back_off_after_death(Queue& queue, Clock::time_point now);
+  void begin_watch(Queue& queue);
+  void watch(Clock::time_point now);
+  std::vector<Evidence> evidence_of(const Queue& queue) const;
+  void keep(Queue& queue, std::span<const Evidence> evidence);
   void adopt_successor(Queue& queue, char how);
   void restart_due(Clock::time_point now);
   void on_signal(int signal);

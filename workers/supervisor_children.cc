@@ -12,6 +12,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "workers/child_end.h"
 #include "workers/packet_holding.h"
 #include "workers/stream_stage.h"
 #include "workers/supervisor.h"
@@ -22,18 +23,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A worker that lived this long is restarted at once; one that dies sooner waits, twice as long
-// each time.
-constexpr milliseconds kHealthyLife{100};
-constexpr milliseconds kFirstBackOff{50};
-constexpr milliseconds kLongestBackOff{5000};
-
-std::string describe_end(int status) {
-  if (WIFSIGNALED(status)) {
-    return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
-  }
-  return fmt::format("exited with status {}", WEXITSTATUS(status));
-}
+constexpr milliseconds kWithoutFork{1000};  // until a fork is tried again
 
 bool done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kWorkerDone; }
 
@@ -156,12 +146,12 @@ void Supervisor::start_worker(Queue& queue, char how) {
   auto child = fork_worker(queue, program, queue.settings, std::move(counters));
   if (!child) {
     spdlog::error("queue {}: {}", queue.settings.queue, child.error().message);
-    queue.restart_at = Clock::now() + kLongestBackOff;
+    queue.restart_at = Clock::now() + kWithoutFork;
     return;
   }
   queue.socket.take_early_datagrams();  // the child has them
   queue.worker = std::move(*child);
-  queue.began = Clock::now();
+  begin_watch(queue);
   begin(queue.worker, how);
 }
 
@@ -193,7 +183,9 @@ void Supervisor::on_exit(Queue& queue, int status) {
       }
       return;
     case Phase::kStarting:
-      if (queue.restarts > 0 || done(status)) return on_death(queue, status);
+      if (queue.shared().begun.load(std::memory_order_relaxed) || done(status)) {
+        return on_death(queue, status);
+      }
       spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue,
                     describe_end(status));
       exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
@@ -205,7 +197,10 @@ void Supervisor::on_exit(Queue& queue, int status) {
           spdlog::warn("queue {}: worker {} as it was to retire", queue.settings.queue,
                        describe_end(status));
         }
+        std::vector<Evidence> evidence;
+        if (is_fault(status)) evidence = evidence_of(queue);
         adopt_successor(queue, done(status) ? 'n' : 'r');
+        keep(queue, evidence);
         finish_reload();
         return;
       }
@@ -223,24 +218,8 @@ void Supervisor::adopt_successor(Queue& queue, char how) {
   if (queue.successor.pid <= 0) return start_worker(queue, 'r');
   queue.worker = std::move(queue.successor);
   queue.successor = {};
-  queue.began = Clock::now();
+  begin_watch(queue);
   begin(queue.worker, how);
-}
-
-void Supervisor::on_death(Queue& queue, int status) {
-  const auto now = Clock::now();
-  const bool healthy = now - queue.began >= kHealthyLife;
-  if (healthy) {
-    queue.back_off = milliseconds{0};
-  } else {
-    queue.back_off = std::clamp(queue.back_off * 2, kFirstBackOff, kLongestBackOff);
-  }
-  ++queue.restarts;
-  queue.restart_at = now + queue.back_off;
-  spdlog::error("queue {}: worker {}; restarting {}, packets wait in the kernel",
-                queue.settings.queue, describe_end(status),
-                healthy ? "now" : fmt::format("in {} ms", queue.back_off.count()));
-  restart_due(now);
 }
 
 void Supervisor::restart_due(Clock::time_point now) {

@@ -1,0 +1,13 @@
+// How a child process ended, as waitpid(2) says it.
+#pragma once
+
+#include <string>
+
+namespace fettle {
+
+// "killed by signal 11 (Segmentation fault)", "exited with status 70".
+std::string describe_end(int status);
+// By what it did itself: a signal that a fault raises, or a status that is not 0.
+bool is_fault(int status);
+
+}  // namespace fettle
