@@ -114,6 +114,31 @@ Result<QueueSocket> QueueSocket::open(size_t receive_buffer) {
   return out;
 }
 
+Result<QueueSocket> QueueSocket::adopt(int fd, uint16_t queue) {
+  QueueSocket out;
+  out.fd_ = fd;
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  sockaddr_nl address{};
+  socklen_t address_size = sizeof address;
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) != 0 ||
+      address.nl_family != AF_NETLINK || protocol != NETLINK_NETFILTER) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("queue {}: what was handed over is no netfilter socket", queue));
+  }
+  out.port_id_ = address.nl_pid;
+  out.receive_buffer_ = read_buffer_size(fd, SO_RCVBUF);
+  out.send_buffer_ = read_buffer_size(fd, SO_SNDBUF);
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue == queue && row.port_id == out.port_id_) return out;
+  }
+  return fail(ErrorCode::kUnavailable,
+              fmt::format("queue {}: the socket that was handed over has not bound it in this "
+                          "network namespace",
+                          queue));
+}
+
 QueueSocket::QueueSocket(QueueSocket&& other) noexcept { *this = std::move(other); }
 
 QueueSocket& QueueSocket::operator=(QueueSocket&& other) noexcept {

@@ -46,6 +46,9 @@ class QueueSocket {
   // A socket with NETLINK_NO_ENOBUFS and NETLINK_CAP_ACK set and its buffers enlarged.
   // `receive_buffer` is in bytes as getsockopt(SO_RCVBUF) reads them back, that is, skb true sizes.
   static Result<QueueSocket> open(size_t receive_buffer);
+  // One that has bound this queue, wherever that was; takes the descriptor over, also where it
+  // fails: what it is given is no such socket.
+  static Result<QueueSocket> adopt(int fd, uint16_t queue);
   QueueSocket() = default;  // closed
   QueueSocket(QueueSocket&& other) noexcept;
   QueueSocket& operator=(QueueSocket&& other) noexcept;

@@ -54,13 +54,31 @@ inline constexpr uint32_t kMostThreads = 16;  // of one worker
 
 struct alignas(64) ThreadCounters : ProgramCounters {};
 
-struct WorkerPage {
+inline constexpr uint64_t kPageMagic = 0x0065'6c74'7465'66ff;
+// Another one for every change of what follows the head, in any part that is handed on.
+inline constexpr uint32_t kPageLayout = 1;
+
+// What a supervisor of another version may rely on, too. Never changes.
+struct PageHead {
+  uint64_t magic = kPageMagic;
+  uint32_t layout = kPageLayout;
   std::atomic<Order> order{Order::kRun};
-  std::atomic<bool> begun{false};         // some worker of this queue has
+  // The process that the queue is in the hands of: who finds another one here than itself has
+  // handed it over, and leaves it alone.
+  std::atomic<int32_t> supervisor{0};
+  std::atomic<int32_t> worker{0};     // the one that runs; written by its supervisor
+  std::atomic<uint32_t> begun{0};     // 1: some worker of this queue has
+  std::atomic<uint32_t> finished{0};  // 1: the one that was ordered to end did, and left nothing
+};
+
+struct WorkerPage : PageHead {
+  QueueSettings settings;                 // in force, as the supervisor knows them
   QueueSettings next;                     // valid with kRetire
   std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
   uint64_t program_number = 0;            // Heritage::program_number of the worker that began last
-  uint32_t recoveries = 0;  // that were begun and not ended: one after the other has died in it
+  uint32_t recoveries = 0;   // begun and not ended: one worker after the other has died in it
+  uint32_t restarts = 0;     // written by the supervisor, as is
+  uint64_t fingerprint = 0;  // of the program whose rules are counted
   alignas(64) LoopCounters loop;
   std::array<ThreadCounters, kMostThreads> program;  // each thread writes its own
 };
@@ -83,8 +101,9 @@ struct Heritage {
   int queue_fd = -1;
   size_t send_buffer = 0;  // SO_SNDBUF of queue_fd: the longest reply
   int running_fd = -1;     // eventfd: +1 when the worker has begun
-  int start_fd = -1;       // read end of a pipe: a byte, 'n' (new), or 'r' (the predecessor
-                           // died: release what it left), says when to begin
+  int start_fd = -1;       // read end of a pipe: a byte says when to begin, and how. 'n': the
+                           // predecessor put these settings in force; 'a': it may not have; 'r': it
+                           // died, and this one goes on where it was
   const Program* program = nullptr;
   uint64_t program_number = 0;  // another one for each program
   WorkerPage* page = nullptr;

@@ -23,8 +23,9 @@ std::string read_all(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// Processes that hold the socket; their descriptors can be read by root, or by their own user.
-std::vector<int> holders(uint64_t inode) {
+}  // namespace
+
+std::vector<int> socket_holders(uint64_t inode) {
   const std::string wanted = fmt::format("socket:[{}]", inode);
   std::vector<int> out;
   std::error_code ignored;
@@ -41,7 +42,22 @@ std::vector<int> holders(uint64_t inode) {
   return out;
 }
 
-}  // namespace
+std::string process_name(int pid) {
+  std::string name = read_all(fmt::format("/proc/{}/comm", pid));
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+int parent_of(int pid) {
+  const std::string text = read_all(fmt::format("/proc/{}/status", pid));
+  constexpr std::string_view kParent = "\nPPid:\t";
+  const size_t at = text.find(kParent);
+  int parent = 0;
+  if (at != text.npos) {
+    std::from_chars(text.data() + at + kParent.size(), text.data() + text.size(), parent);
+  }
+  return parent;
+}
 
 std::optional<NetlinkSocket> find_netlink_socket(std::string_view text, uint32_t port_id) {
   std::istringstream lines{std::string(text)};
@@ -69,10 +85,8 @@ std::string queue_owner(uint16_t queue) {
     if (row.queue != queue) continue;
     const auto socket = find_netlink_socket(row.port_id);
     std::string out;
-    for (const int pid : socket ? holders(socket->inode) : std::vector<int>()) {
-      std::string name = read_all(fmt::format("/proc/{}/comm", pid));
-      while (!name.empty() && name.back() == '\n') name.pop_back();
-      out += fmt::format("{}{} (process {})", out.empty() ? "" : ", ", name, pid);
+    for (const int pid : socket ? socket_holders(socket->inode) : std::vector<int>()) {
+      out += fmt::format("{}{} (process {})", out.empty() ? "" : ", ", process_name(pid), pid);
     }
     return out.empty() ? fmt::format("a process not visible here (netlink port {})", row.port_id)
                        : out;

@@ -170,6 +170,10 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->check(CLI::IsMember({"accept", "drop"}))
       ->capture_default_str();
   command
+      ->add_flag("--takeover", flags->options.takeover,
+                 "Take the queues over from the fettle that runs, and go on where it is")
+      ->option_text(" ");
+  command
       ->add_option("--quarantine", flags->options.quarantine,
                    "Folder for the packets that workers died of, each as a capture")
       ->option_text("DIR (/var/lib/fettle/quarantine)");

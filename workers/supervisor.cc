@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "rules/compile.h"
+#include "workers/pidfd.h"
 #include "workers/queue_owner.h"
 #include "workers/topology.h"
 #include "workers/worker.h"
@@ -77,6 +78,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   out->captures_ = std::move(*captures);
   out->warn_of_short_copies(*out->program_);
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
+  if (auto found = out->find_estates(); !found) return std::unexpected(found.error());
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
     if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
       return std::unexpected(opened.error());
@@ -119,41 +121,54 @@ void Supervisor::warn_of_short_copies(const Program& program) const {
 }
 
 Result<void> Supervisor::open_queue(uint16_t number) {
-  Queue queue{.settings = settings_for(number, *program_),
-              .socket = {},
-              .cpus = {},
-              .page = {},
-              .streams = {},
-              .slots = {},
-              .held = {},
-              .worker = {},
-              .successor = {},
-              .last_end = {}};
+  Queue queue;
+  queue.settings = settings_for(number, *program_);
   for (size_t i = 0; i < options_.threads; ++i) {
     const size_t place = queues_.size() * options_.threads + i;
     queue.cpus.push_back(options_.cpus[place % options_.cpus.size()]);
   }
-  auto page = SharedMemory::create(sizeof(WorkerPage), "fettle-page");
-  if (!page) return std::unexpected(page.error());
-  queue.page = std::move(*page);
-  new (queue.page.data()) WorkerPage;
+  auto estate = take_estate(number);
+  auto opened = estate ? adopt_queue(queue, std::move(*estate)) : bind_queue(queue);
+  if (!opened) return opened;
+  if (!queue.page.data()) {
+    auto page = SharedMemory::create(sizeof(WorkerPage), "fettle-page");
+    if (!page) return std::unexpected(page.error());
+    queue.page = std::move(*page);
+    new (queue.page.data()) WorkerPage;
+  }
+  WorkerPage& page = queue.shared();
+  page.next = page.settings = queue.settings;
+  if (!queue.adopted) page.supervisor.store(getpid());
+  say_settings(queue);
+  queues_.push_back(std::move(queue));
+  return {};
+}
 
+Result<void> Supervisor::bind_queue(Queue& queue) {
+  const uint16_t number = queue.settings.queue;
   auto socket = QueueSocket::open(options_.receive_buffer);
   if (!socket) return std::unexpected(socket.error());
   const auto bound = socket->bind(queue.settings);
-  if (!bound) {
-    const std::string owner = socket->bind_error() == EPERM ? queue_owner(number) : "";
-    if (owner.empty()) return std::unexpected(bound.error());
-    return fail(
-        ErrorCode::kUnavailable,
-        fmt::format("queue {} is taken: {} has bound it; give another --queue-balance range or "
-                    "stop that process",
-                    number, owner));
+  if (bound) {
+    queue.settings = *bound;
+    queue.socket = std::move(*socket);
+    return {};
   }
-  queue.settings = *bound;
-  queue.socket = std::move(*socket);
+  if (socket->bind_error() != EPERM) return std::unexpected(bound.error());
+  auto orphan = orphan_of(number);
+  if (!orphan) return std::unexpected(orphan.error());
+  if (*orphan) return adopt_queue(queue, std::move(**orphan));
+  const std::string owner = queue_owner(number);
+  if (owner.empty()) return std::unexpected(bound.error());
+  return fail(ErrorCode::kUnavailable,
+              fmt::format("queue {} is taken: {} has bound it; give another --queue-balance range, "
+                          "--takeover where it is a fettle, or stop that process",
+                          number, owner));
+}
+
+void Supervisor::say_settings(const Queue& queue) const {
   const QueueSettings& set = queue.settings;
-  spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", number,
+  spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", set.queue,
                format_cpu_list(queue.cpus), set.length,
                set.copy_range == 0 ? "metadata only" : fmt::format("copy range {}", set.copy_range),
                set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
@@ -162,24 +177,27 @@ Result<void> Supervisor::open_queue(uint16_t number) {
     spdlog::info(
         "queue {}: this kernel says nothing of its own changes of sequence numbers "
         "(NETFILTER_NETLINK_GLUE_CT): no TCP stream may pass its NAT helpers or SYNPROXY, too",
-        number);
+        set.queue);
   }
   if (queue.socket.receive_buffer() < options_.receive_buffer) {
-    spdlog::warn("queue {}: asked for a receive buffer of {} bytes, the kernel gave {}", number,
+    spdlog::warn("queue {}: asked for a receive buffer of {} bytes, the kernel gave {}", set.queue,
                  options_.receive_buffer, queue.socket.receive_buffer());
   }
-  queues_.push_back(std::move(queue));
-  return {};
 }
 
 int Supervisor::run() {
-  for (Queue& queue : queues_) start_worker(queue, 'n');
+  for (Queue& queue : queues_) {
+    if (queue.adopted) {
+      succeed(queue);
+    } else {
+      start_worker(queue, 'n');
+    }
+  }
   awaited_ = queues_.size();
+  deadline_ = Clock::now() + options_.drain_time + kGrace;
   next_report_ = Clock::now() + kReportInterval;
   while (!stopped()) {
-    pollfd fds[] = {{.fd = signal_fd_, .events = POLLIN, .revents = 0},
-                    {.fd = running_fd_, .events = POLLIN, .revents = 0}};
-    poll(fds, 2, next_timeout(Clock::now()));
+    wait_for_events();
     signalfd_siginfo info;
     while (read(signal_fd_, &info, sizeof info) == sizeof info) {
       on_signal(static_cast<int>(info.ssi_signo));
@@ -191,11 +209,25 @@ int Supervisor::run() {
     kill_overdue(now);
     watch(now);
     if (now >= next_report_) report_losses(now);
+    if (handed_over()) return exit_status_;
   }
   report_losses(Clock::now());
   for (Queue& queue : queues_) release_rest(queue);
   print_summary();
   return exit_status_;
+}
+
+void Supervisor::wait_for_events() {
+  std::vector<pollfd> fds{{.fd = signal_fd_, .events = POLLIN, .revents = 0},
+                          {.fd = running_fd_, .events = POLLIN, .revents = 0}};
+  const size_t others = fds.size();
+  for (const Queue& queue : queues_) {
+    fds.push_back({.fd = queue.former.get(), .events = POLLIN, .revents = 0});
+  }
+  if (poll(fds.data(), fds.size(), next_timeout(Clock::now())) <= 0) return;
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    if (fds[others + i].revents != 0) on_former_exit(queues_[i]);
+  }
 }
 
 void Supervisor::on_signal(int signal) {
@@ -240,6 +272,10 @@ std::string Supervisor::queue_range() const {
 }
 
 void Supervisor::start_reload() {
+  if (!std::ranges::all_of(queues_, [this](const Queue& queue) { return is_ours(queue); })) {
+    spdlog::error("reload refused: another process is taking the queues over");
+    return;
+  }
   auto program = load_checked(options_);
   if (!program) {
     spdlog::error("reload refused, the rules in force stay:\n{}", program.error().message);
@@ -291,6 +327,7 @@ void Supervisor::start_stop() {
   phase_ = Phase::kStopping;
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
+    if (!is_ours(queue)) continue;
     queue.shared().order.store(Order::kDrain, std::memory_order_release);
     if (queue.successor.pid > 0) kill(queue.successor.pid, SIGKILL);
     if (queue.worker.pid > 0) kill(queue.worker.pid, SIGUSR1);
@@ -298,8 +335,10 @@ void Supervisor::start_stop() {
 }
 
 void Supervisor::kill_overdue(Clock::time_point now) {
-  if ((phase_ != Phase::kReloading && phase_ != Phase::kStopping) || now < deadline_) return;
+  if (phase_ == Phase::kRunning || now < deadline_) return;
   for (Queue& queue : queues_) {
+    if (queue.former) pidfd_send_signal(queue.former.get(), SIGKILL, nullptr, 0);
+    if (!is_ours(queue)) continue;
     const bool told = queue.shared().order.load(std::memory_order_relaxed) != Order::kRun;
     if (queue.worker.pid <= 0 || !told) continue;
     spdlog::error("queue {}: worker {} does not end, killing it", queue.settings.queue,
@@ -317,7 +356,7 @@ bool Supervisor::stopped() const {
 
 int Supervisor::next_timeout(Clock::time_point now) const {
   auto next = next_report_;
-  if (phase_ == Phase::kReloading || phase_ == Phase::kStopping) next = std::min(next, deadline_);
+  if (phase_ != Phase::kRunning) next = std::min(next, deadline_);
   for (const Queue& queue : queues_) {
     if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);
   }

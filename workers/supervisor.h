@@ -21,11 +21,13 @@
 #include <string>
 #include <vector>
 
+#include "core/descriptor.h"
 #include "core/nfqueue.h"
 #include "core/result.h"
 #include "core/shared_memory.h"
 #include "rules/program.h"
 #include "workers/capture_files.h"
+#include "workers/estate.h"
 #include "workers/heritage.h"
 
 namespace fettle {
@@ -51,6 +53,8 @@ struct RunOptions {
   std::string quarantine = "/var/lib/fettle/quarantine";  // for what killed workers
   std::chrono::milliseconds watchdog{2000};               // without a sign of life; 0: for ever
   std::chrono::milliseconds drain_time{1000};
+  bool takeover = false;  // from the fettle that listens there
+  std::string control = "/run/fettle/control";
 };
 
 class Supervisor {
@@ -81,7 +85,11 @@ class Supervisor {
     SharedMemory slots;    // of inboxes
     SharedMemory held;     // HeldPackets, where the newest program holds any
     Child worker;
-    Child successor;  // standing by, during a reload
+    Child successor;           // standing by, during a reload or a takeover
+    bool adopted = false;      // from another supervisor
+    Descriptor former;         // pidfd of its worker
+    SharedMemory former_page;  // where it is of another layout
+    pid_t last_worker = -1;    // the last one that was started here
     Clock::time_point began{};
     Clock::time_point restart_at{};  // while worker.pid < 0
     std::chrono::milliseconds back_off{0};
@@ -121,6 +129,7 @@ class Supervisor {
                                   const QueueSettings& settings, const Child& child, int start_fd);
   const Program& newest_program() const { return next_program_ ? *next_program_ : *program_; }
   void start_worker(Queue& queue, char how);
+  void hand_queue_to_worker(Queue& queue, char how);
   static void begin(Child& child, char how);
   void reap();
   void on_exit(Queue& queue, int status);
@@ -138,6 +147,21 @@ class Supervisor {
   void finish_reload();
   void start_stop();
   void kill_overdue(Clock::time_point now);
+  void wait_for_events();
+
+  uint64_t fingerprint(const Program& program) const;
+  static Result<std::vector<Estate>> ask_for_estates(const std::string& path);
+  Result<void> find_estates();
+  std::optional<Estate> take_estate(uint16_t queue);
+  Result<void> adopt_queue(Queue& queue, Estate estate);
+  Result<void> bind_queue(Queue& queue);
+  void say_settings(const Queue& queue) const;
+  static PageHead& former_head(Queue& queue);
+  void succeed(Queue& queue);
+  void on_former_exit(Queue& queue);
+  bool is_ours(const Queue& queue) const;
+  Result<void> hand_over(int connection) const;
+  bool handed_over();
   bool stopped() const;
   void report_losses(Clock::time_point now);
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
@@ -152,6 +176,7 @@ class Supervisor {
   uint64_t program_number_ = 1;            // of program_; the next one's is greater by 1
   CaptureFiles captures_, next_captures_;  // of the two
   std::vector<Queue> queues_;
+  std::vector<Estate> estates_;  // that no queue is made of yet
   Phase phase_ = Phase::kStarting;
   size_t awaited_ = 0;  // workers that have yet to say that they run
   bool reload_again_ = false;

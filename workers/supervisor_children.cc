@@ -105,10 +105,17 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
                                const Child& child, int start_fd) {
   // Nothing of the other queues, and no write end that would keep a sibling waiting for ever.
   close(child.start_fd);
-  for (const Queue& other : queues_) {
-    if (&other != &queue) close(other.socket.fd());
+  for (Queue& other : queues_) {
     if (other.worker.start_fd >= 0) close(other.worker.start_fd);
     if (other.successor.start_fd >= 0) close(other.successor.start_fd);
+    other.worker.rules = {};
+    other.successor.rules = {};
+    other.former_page = {};
+    if (&other == &queue) continue;
+    other.socket = {};
+    for (SharedMemory* memory : {&other.page, &other.slots, &other.held, &other.streams}) {
+      *memory = {};
+    }
   }
   close(signal_fd_);
   Heritage heritage;
@@ -151,8 +158,7 @@ void Supervisor::start_worker(Queue& queue, char how) {
   }
   queue.socket.take_early_datagrams();  // the child has them
   queue.worker = std::move(*child);
-  begin_watch(queue);
-  begin(queue.worker, how);
+  hand_queue_to_worker(queue, how);
 }
 
 void Supervisor::reap() {
@@ -176,6 +182,7 @@ void Supervisor::reap() {
 }
 
 void Supervisor::on_exit(Queue& queue, int status) {
+  if (!is_ours(queue)) return;
   switch (phase_) {
     case Phase::kStopping:
       if (!done(status)) {
@@ -212,20 +219,33 @@ void Supervisor::on_exit(Queue& queue, int status) {
   }
 }
 
+void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
+  begin_watch(queue);
+  WorkerPage& page = queue.shared();
+  page.settings = page.next = queue.settings;
+  page.fingerprint = fingerprint(*queue.worker.program);
+  page.restarts = queue.restarts;
+  page.finished.store(0);
+  begin(queue.worker, how);
+  queue.last_worker = queue.worker.pid;
+  page.supervisor.store(getpid());
+  page.worker.store(queue.worker.pid);
+}
+
 void Supervisor::adopt_successor(Queue& queue, char how) {
   queue.settings = queue.shared().next;
   queue.shared().order.store(Order::kRun, std::memory_order_release);
   if (queue.successor.pid <= 0) return start_worker(queue, 'r');
   queue.worker = std::move(queue.successor);
   queue.successor = {};
-  begin_watch(queue);
-  begin(queue.worker, how);
+  hand_queue_to_worker(queue, how);
 }
 
 void Supervisor::restart_due(Clock::time_point now) {
   if (phase_ == Phase::kStopping) return;
   for (Queue& queue : queues_) {
-    if (queue.worker.pid < 0 && now >= queue.restart_at) start_worker(queue, 'r');
+    const bool awaited = queue.former || !is_ours(queue);
+    if (queue.worker.pid < 0 && !awaited && now >= queue.restart_at) start_worker(queue, 'r');
   }
 }
 

@@ -40,7 +40,7 @@ void Supervisor::begin_watch(Queue& queue) {
 void Supervisor::watch(Clock::time_point now) {
   if (options_.watchdog.count() == 0) return;
   for (Queue& queue : queues_) {
-    if (queue.worker.pid <= 0) continue;
+    if (queue.worker.pid <= 0 || !is_ours(queue)) continue;
     const uint64_t pulse = pulse_of(queue.shared());
     if (std::exchange(queue.pulse, pulse) != pulse) queue.beat_at = now;
     if (now - queue.beat_at < options_.watchdog || queue.stuck) continue;

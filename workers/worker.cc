@@ -216,11 +216,13 @@ int run_worker(Heritage heritage) {
   }
   Worker worker(heritage, **loop);
   if (how == 'r') worker.release_orphans();
-  heritage.page->begun.store(true, std::memory_order_relaxed);
+  heritage.page->begun.store(1, std::memory_order_relaxed);
   const uint64_t one = 1;
   if (write(heritage.running_fd, &one, sizeof one) != sizeof one) return EX_OSERR;
-  if (how == 'r' && !worker.restore_settings()) return EX_IOERR;
-  return worker.run() ? kWorkerDone : EX_IOERR;
+  if (how != 'n' && !worker.restore_settings()) return EX_IOERR;
+  if (!worker.run()) return EX_IOERR;
+  heritage.page->finished.store(1, std::memory_order_release);
+  return kWorkerDone;
 }
 
 }  // namespace fettle

@@ -1,0 +1,205 @@
+// How a supervisor takes queues over from another one, and how it gives them up.
+//
+// Who takes over has the descriptors (estate.h), and a successor to each worker that stands by. It
+// writes itself into the page's head, and orders the worker to retire; when that has gone, the
+// successor begins. The former supervisor sees by the head that the queue is no longer its own,
+// leaves it alone, and ends when a successor runs on each. Should the new one die before that, it
+// takes its queues back.
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <spdlog/spdlog.h>
+
+#include "workers/pidfd.h"
+#include "workers/queue_owner.h"
+#include "workers/supervisor.h"
+
+namespace fettle {
+namespace {
+
+bool exists(pid_t process) { return kill(process, 0) == 0 || errno != ESRCH; }
+
+// Memory of another layout, or none, is made anew.
+SharedMemory adopt_part(Estate& estate, Part part) {
+  if (!estate[part]) return {};
+  auto adopted = SharedMemory::adopt(estate[part].release());
+  return adopted ? std::move(*adopted) : SharedMemory{};
+}
+
+}  // namespace
+
+uint64_t Supervisor::fingerprint(const Program& program) const {
+  uint64_t out = options_.threads;
+  for (const std::string& name : program.rule_names()) {
+    out = out * 0x100000001b3 ^ std::hash<std::string>{}(name);
+  }
+  return out;
+}
+
+Result<void> Supervisor::find_estates() {
+  if (options_.takeover) {
+    auto estates = ask_for_estates(options_.control);
+    if (!estates) return std::unexpected(estates.error());
+    estates_ = std::move(*estates);
+  }
+  for (const Estate& estate : estates_) {
+    if (estate.queue >= options_.first_queue && estate.queue <= options_.last_queue) continue;
+    return fail(ErrorCode::kUsage,
+                fmt::format("--takeover: the running fettle has queue {}, which --queue-balance "
+                            "{}:{} leaves out; what is taken over is taken over whole",
+                            estate.queue, options_.first_queue, options_.last_queue));
+  }
+  return {};
+}
+
+std::optional<Estate> Supervisor::take_estate(uint16_t queue) {
+  const auto found = std::ranges::find(estates_, queue, &Estate::queue);
+  if (found == estates_.end()) return std::nullopt;
+  Estate out = std::move(*found);
+  estates_.erase(found);
+  return out;
+}
+
+Result<void> Supervisor::adopt_queue(Queue& queue, Estate estate) {
+  const uint16_t number = estate.queue;
+  auto socket = QueueSocket::adopt(estate[Part::kSocket].release(), number);
+  if (!socket) return std::unexpected(socket.error());
+  queue.socket = std::move(*socket);
+  auto page = SharedMemory::adopt(estate[Part::kPage].release());
+  if (!page) return std::unexpected(page.error());
+  if (page->size() < sizeof(PageHead) || page->as<PageHead>()->magic != kPageMagic) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("queue {}: what was handed over is no page of fettle's", number));
+  }
+  const PageHead& head = *page->as<PageHead>();
+  const pid_t worker = head.worker.load();
+  if (worker > 0 && process_name(worker) == fmt::format("fettle-q{}", number)) {
+    queue.former = Descriptor(pidfd_open(worker, 0));
+  }
+  queue.adopted = true;
+  for (const QueueStatus& row : read_queue_status()) {  // what was lost before is told
+    if (row.queue == number) queue.seen = row;
+  }
+  const auto socket_row = find_netlink_socket(queue.socket.port_id());
+  queue.seen_socket_drops = socket_row ? socket_row->drops : 0;
+  if (head.layout == kPageLayout && page->size() >= sizeof(WorkerPage)) {
+    queue.page = std::move(*page);
+    queue.slots = adopt_part(estate, Part::kSlots);
+    queue.held = adopt_part(estate, Part::kHeld);
+    queue.streams = adopt_part(estate, Part::kStreams);
+    queue.restarts = queue.shared().restarts;
+    if (queue.shared().fingerprint == fingerprint(*program_)) {
+      queue.worker.rules = adopt_part(estate, Part::kRules);
+      queue.worker.program = program_.get();
+    }
+  } else {
+    queue.former_page = std::move(*page);
+  }
+  spdlog::info(
+      "queue {}: taken over from process {}{}", number, head.supervisor.load(),
+      queue.former_page.data() ? ", of another version: counters and TCP streams begin anew" : "");
+  return {};
+}
+
+PageHead& Supervisor::former_head(Queue& queue) {
+  return queue.former_page.data() ? *queue.former_page.as<PageHead>() : queue.shared();
+}
+
+// The first worker of a queue that another supervisor had.
+void Supervisor::succeed(Queue& queue) {
+  PageHead& head = former_head(queue);
+  head.supervisor.store(getpid());
+  if (!queue.former) return start_worker(queue, 'r');
+  queue.shared().next = queue.settings;
+  auto child = fork_worker(queue, *program_, queue.settings, std::move(queue.worker.rules));
+  if (child) {
+    queue.successor = std::move(*child);
+  } else {
+    spdlog::error("{}", child.error().message);  // it is started when its predecessor has gone
+  }
+  head.finished.store(0);
+  head.order.store(Order::kRetire, std::memory_order_release);
+  pidfd_send_signal(queue.former.get(), SIGUSR1, nullptr, 0);
+}
+
+void Supervisor::on_former_exit(Queue& queue) {
+  const bool clean = former_head(queue).finished.load(std::memory_order_acquire) == 1;
+  queue.former = {};
+  queue.former_page = {};
+  adopt_successor(queue, clean ? 'a' : 'r');
+}
+
+// ---- The other side ----
+
+bool Supervisor::is_ours(const Queue& queue) const {
+  return queue.shared().supervisor.load(std::memory_order_acquire) == getpid();
+}
+
+Result<void> Supervisor::hand_over(int connection) const {
+  for (const Queue& queue : queues_) {
+    const std::array<int, kParts> parts{queue.socket.fd(),  queue.page.fd(),
+                                        queue.slots.fd(),   queue.held.fd(),
+                                        queue.streams.fd(), queue.worker.rules.fd()};
+    auto sent = send_estate(connection, queue.settings.queue, parts);
+    if (!sent) return sent;
+  }
+  return send_end(connection);
+}
+
+// True: nothing is left to do here.
+bool Supervisor::handed_over() {
+  bool all = true;
+  for (Queue& queue : queues_) {
+    const pid_t other = queue.shared().supervisor.load(std::memory_order_acquire);
+    if (other == getpid()) {
+      all = false;
+      continue;
+    }
+    const bool runs = queue.worker.pid <= 0 && queue.shared().worker.load() != queue.last_worker;
+    if (runs) continue;
+    all = false;
+    if (exists(other)) continue;
+    spdlog::error("queue {}: process {} took it over and died, taking it back",
+                  queue.settings.queue, other);
+    queue.shared().supervisor.store(getpid());
+    queue.shared().order.store(Order::kRun);
+    if (queue.worker.pid <= 0) start_worker(queue, 'r');
+  }
+  if (all) {
+    spdlog::info("{}: handed over to process {}", queue_range(),
+                 queues_.front().shared().supervisor.load());
+  }
+  return all;
+}
+
+Result<std::vector<Estate>> Supervisor::ask_for_estates(const std::string& path) {
+  const auto refuse = [&path](const std::string& why) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("--takeover: {}: {}; is a fettle running that was given this "
+                            "--control?",
+                            path, why));
+  };
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return refuse("the path is too long");
+  path.copy(address.sun_path, path.size());
+  const Descriptor connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  constexpr std::string_view kRequest = "takeover\n";
+  if (connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      send(connection.get(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) !=
+          static_cast<ssize_t>(kRequest.size())) {
+    return refuse(std::strerror(errno));
+  }
+  return receive_estates(connection.get());
+}
+
+}  // namespace fettle
