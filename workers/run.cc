@@ -22,6 +22,7 @@ struct RunFlags {
   std::string queue_balance;
   std::string cpus;
   std::string on_crash = "accept";
+  std::string on_stop = "auto";
   bool fail_open = false;  // the defaults, spelt out
   bool gso = false;
   bool fail_closed = false;
@@ -64,6 +65,9 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   options.gso = !flags.no_gso;
   options.conntrack = !flags.no_conntrack;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
+  options.on_stop = flags.on_stop == "drain"  ? RunOptions::OnStop::kDrain
+                    : flags.on_stop == "keep" ? RunOptions::OnStop::kKeep
+                                              : RunOptions::OnStop::kAuto;
   options.watchdog = std::chrono::milliseconds(flags.watchdog);
   options.drain_time = std::chrono::milliseconds(flags.drain_time);
   if (copy_range_given) options.copy_range = flags.copy_range;
@@ -168,6 +172,13 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
                    "The packet that a worker had in hand when it died: accept or drop")
       ->option_text("accept|drop (accept)")
       ->check(CLI::IsMember({"accept", "drop"}))
+      ->capture_default_str();
+  command
+      ->add_option("--on-stop", flags->on_stop,
+                   "Under systemd: drain the queues, or keep them in its store; auto: keep them "
+                   "for a restart")
+      ->option_text("auto|drain|keep (auto)")
+      ->check(CLI::IsMember({"auto", "drain", "keep"}))
       ->capture_default_str();
   command
       ->add_flag("--takeover", flags->options.takeover,

@@ -208,11 +208,17 @@ int Supervisor::run() {
     restart_due(now);
     kill_overdue(now);
     watch(now);
+    if (service_.watchdog().count() > 0 && now >= next_beat_) {
+      service_.beat();
+      next_beat_ = now + service_.watchdog() / 3;
+    }
     if (now >= next_report_) report_losses(now);
     if (handed_over()) return exit_status_;
   }
   report_losses(Clock::now());
-  for (Queue& queue : queues_) release_rest(queue);
+  if (!keeps_queues_) {
+    for (Queue& queue : queues_) release_rest(queue);
+  }
   print_summary();
   return exit_status_;
 }
@@ -259,10 +265,17 @@ void Supervisor::on_running(uint64_t workers) {
   awaited_ -= std::min<size_t>(awaited_, workers);
   if (awaited_ > 0) return;
   phase_ = Phase::kRunning;
-  spdlog::info("ready: {}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
-               queues_.size() == 1 ? "" : "s", program_->rule_names().size(),
-               program_->rule_names().size() == 1 ? "" : "s");
+  say_ready("ready");
   if (std::exchange(reload_again_, false)) start_reload();
+}
+
+void Supervisor::say_ready(const char* what) {
+  const size_t rules = program_->rule_names().size();
+  const std::string text =
+      fmt::format("{}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
+                  queues_.size() == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
+  spdlog::info("{}: {}", what, text);
+  service_.ready(text);
 }
 
 std::string Supervisor::queue_range() const {
@@ -286,6 +299,7 @@ void Supervisor::start_reload() {
     spdlog::error("reload refused, the rules in force stay:\n{}", captures.error().message);
     return;
   }
+  service_.reloading();
   next_program_ = std::move(*program);
   next_captures_ = std::move(*captures);
   warn_of_short_copies(*next_program_);
@@ -318,17 +332,22 @@ void Supervisor::finish_reload() {
   captures_ = std::exchange(next_captures_, {});
   ++program_number_;
   phase_ = Phase::kRunning;
-  spdlog::info("reloaded: {} rule{} from {}", program_->rule_names().size(),
-               program_->rule_names().size() == 1 ? "" : "s", options_.rules);
+  say_ready("reloaded");
   if (std::exchange(reload_again_, false)) start_reload();
 }
 
 void Supervisor::start_stop() {
   phase_ = Phase::kStopping;
+  keeps_queues_ = service_.managed() &&
+                  (options_.on_stop == RunOptions::OnStop::kKeep ||
+                   (options_.on_stop == RunOptions::OnStop::kAuto && service_.restarts()));
+  if (keeps_queues_) spdlog::info("the queues stay, for who is started next");
+  service_.stopping();
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
     if (!is_ours(queue)) continue;
-    queue.shared().order.store(Order::kDrain, std::memory_order_release);
+    queue.shared().order.store(keeps_queues_ ? Order::kRetire : Order::kDrain,
+                               std::memory_order_release);
     if (queue.successor.pid > 0) kill(queue.successor.pid, SIGKILL);
     if (queue.worker.pid > 0) kill(queue.worker.pid, SIGUSR1);
   }
@@ -363,6 +382,7 @@ int Supervisor::next_timeout(Clock::time_point now) const {
   if (options_.watchdog.count() > 0) {
     next = std::min<Clock::time_point>(next, now + options_.watchdog / 4);
   }
+  if (service_.watchdog().count() > 0) next = std::min(next, next_beat_);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1000));
 }

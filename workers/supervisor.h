@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,7 @@
 #include "workers/capture_files.h"
 #include "workers/estate.h"
 #include "workers/heritage.h"
+#include "workers/service.h"
 
 namespace fettle {
 
@@ -54,6 +56,8 @@ struct RunOptions {
   std::chrono::milliseconds watchdog{2000};               // without a sign of life; 0: for ever
   std::chrono::milliseconds drain_time{1000};
   bool takeover = false;  // from the fettle that listens there
+  enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
+  OnStop on_stop = OnStop::kAuto;  // kKeep: the queues stay, in the service manager's store
   std::string control = "/run/fettle/control";
 };
 
@@ -89,7 +93,8 @@ class Supervisor {
     bool adopted = false;      // from another supervisor
     Descriptor former;         // pidfd of its worker
     SharedMemory former_page;  // where it is of another layout
-    pid_t last_worker = -1;    // the last one that was started here
+    std::array<int, kParts> stored{-1, -1, -1, -1, -1, -1};  // what the store has of it
+    pid_t last_worker = -1;                                  // the last one that was started here
     Clock::time_point began{};
     Clock::time_point restart_at{};  // while worker.pid < 0
     std::chrono::milliseconds back_off{0};
@@ -158,6 +163,9 @@ class Supervisor {
   void say_settings(const Queue& queue) const;
   static PageHead& former_head(Queue& queue);
   void succeed(Queue& queue);
+  void release_left_over(Estate estate);
+  static std::array<int, kParts> parts_of(const Queue& queue);
+  void store(Queue& queue);
   void on_former_exit(Queue& queue);
   bool is_ours(const Queue& queue) const;
   Result<void> hand_over(int connection) const;
@@ -168,6 +176,7 @@ class Supervisor {
   void release_rest(Queue& queue);
   int next_timeout(Clock::time_point now) const;
   void print_summary() const;
+  void say_ready(const char* what);
   std::string queue_range() const;
 
   RunOptions options_;
@@ -177,6 +186,9 @@ class Supervisor {
   CaptureFiles captures_, next_captures_;  // of the two
   std::vector<Queue> queues_;
   std::vector<Estate> estates_;  // that no queue is made of yet
+  Service service_;
+  bool keeps_queues_ = false;  // while it stops: they are not drained
+  Clock::time_point next_beat_{};
   Phase phase_ = Phase::kStarting;
   size_t awaited_ = 0;  // workers that have yet to say that they run
   bool reload_again_ = false;

@@ -230,6 +230,7 @@ void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
   queue.last_worker = queue.worker.pid;
   page.supervisor.store(getpid());
   page.worker.store(queue.worker.pid);
+  store(queue);
 }
 
 void Supervisor::adopt_successor(Queue& queue, char how) {

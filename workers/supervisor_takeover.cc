@@ -20,6 +20,7 @@
 #include "workers/pidfd.h"
 #include "workers/queue_owner.h"
 #include "workers/supervisor.h"
+#include "workers/worker.h"
 
 namespace fettle {
 namespace {
@@ -44,19 +45,41 @@ uint64_t Supervisor::fingerprint(const Program& program) const {
 }
 
 Result<void> Supervisor::find_estates() {
+  service_ = Service::from_environment();
+  estates_ = service_.take_stored();
+  const auto is_wanted = [this](const Estate& estate) {
+    return estate.queue >= options_.first_queue && estate.queue <= options_.last_queue;
+  };
+  for (Estate& estate : estates_) {
+    if (!is_wanted(estate)) release_left_over(std::move(estate));
+  }
+  std::erase_if(estates_, [](const Estate& estate) { return !estate[Part::kSocket]; });
   if (options_.takeover) {
     auto estates = ask_for_estates(options_.control);
     if (!estates) return std::unexpected(estates.error());
     estates_ = std::move(*estates);
   }
   for (const Estate& estate : estates_) {
-    if (estate.queue >= options_.first_queue && estate.queue <= options_.last_queue) continue;
+    if (is_wanted(estate)) continue;
     return fail(ErrorCode::kUsage,
                 fmt::format("--takeover: the running fettle has queue {}, which --queue-balance "
                             "{}:{} leaves out; what is taken over is taken over whole",
                             estate.queue, options_.first_queue, options_.last_queue));
   }
   return {};
+}
+
+// A queue of another --queue-balance than this one's. Closing its socket drops what waits there.
+void Supervisor::release_left_over(Estate estate) {
+  const uint16_t number = estate.queue;
+  auto socket = QueueSocket::adopt(estate[Part::kSocket].release(), number);
+  service_.forget(number);
+  if (!socket) return;
+  spdlog::warn("queue {}: kept from before, and not of --queue-balance {}:{}: given up", number,
+               options_.first_queue, options_.last_queue);
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue == number) release_up_to(socket->fd(), number, row.id_sequence, kNfAccept);
+  }
 }
 
 std::optional<Estate> Supervisor::take_estate(uint16_t queue) {
@@ -116,7 +139,10 @@ PageHead& Supervisor::former_head(Queue& queue) {
 void Supervisor::succeed(Queue& queue) {
   PageHead& head = former_head(queue);
   head.supervisor.store(getpid());
-  if (!queue.former) return start_worker(queue, 'r');
+  if (!queue.former) {
+    queue.shared().order.store(Order::kRun);
+    return start_worker(queue, 'r');
+  }
   queue.shared().next = queue.settings;
   auto child = fork_worker(queue, *program_, queue.settings, std::move(queue.worker.rules));
   if (child) {
@@ -136,6 +162,19 @@ void Supervisor::on_former_exit(Queue& queue) {
   adopt_successor(queue, clean ? 'a' : 'r');
 }
 
+std::array<int, kParts> Supervisor::parts_of(const Queue& queue) {
+  return {queue.socket.fd(), queue.page.fd(),    queue.slots.fd(),
+          queue.held.fd(),   queue.streams.fd(), queue.worker.rules.fd()};
+}
+
+void Supervisor::store(Queue& queue) {
+  const std::array<int, kParts> parts = parts_of(queue);
+  for (size_t i = 0; i < kParts; ++i) {
+    if (std::exchange(queue.stored[i], parts[i]) == parts[i]) continue;
+    service_.store(queue.settings.queue, static_cast<Part>(i), parts[i]);
+  }
+}
+
 // ---- The other side ----
 
 bool Supervisor::is_ours(const Queue& queue) const {
@@ -144,10 +183,7 @@ bool Supervisor::is_ours(const Queue& queue) const {
 
 Result<void> Supervisor::hand_over(int connection) const {
   for (const Queue& queue : queues_) {
-    const std::array<int, kParts> parts{queue.socket.fd(),  queue.page.fd(),
-                                        queue.slots.fd(),   queue.held.fd(),
-                                        queue.streams.fd(), queue.worker.rules.fd()};
-    auto sent = send_estate(connection, queue.settings.queue, parts);
+    auto sent = send_estate(connection, queue.settings.queue, parts_of(queue));
     if (!sent) return sent;
   }
   return send_end(connection);
