@@ -131,6 +131,7 @@ bool PacketLoop::release(uint64_t until) {
 
 // After reply(): what was taken out of those held keeps its room until its verdict is sent.
 void PacketLoop::recycle_held() {
+  if (broken_errno_ != 0) return;  // they have no verdict
   held_->recycle();
   if (!held_->empty()) return;
   replies_.keep_apart(false);
