@@ -29,6 +29,7 @@ class Compiler {
 
   std::unique_ptr<Program::Compiled> run() {
     out_->defaults = set_.defaults;
+    out_->needs.overload = set_.defaults.overload;
     std::vector<const Match*> matches;
     for (const Rule& rule : set_.rules) {
       matches.push_back(&rule.match);
@@ -121,13 +122,37 @@ class Compiler {
     out_->names.push_back(rule.name);
     Program::Compiled::RuleSteps steps{
         .first = static_cast<uint32_t>(out_->steps.size()), .count = 0, .on_miss = rule.on_miss};
+    const bool changed_before = std::exchange(out_->needs.changes, false);
     for (const Step& step : rule.steps) {
       compile_step_.add(step);
     }
     steps.count = static_cast<uint32_t>(out_->steps.size()) - steps.first;
     add_stream_rule(rule, &steps);
-    out_->rules.push_back(steps);
     add_needs(rule);
+    if (rule.must_change) add_must_change(rule, &steps);
+    out_->needs.changes |= changed_before;
+    out_->rules.push_back(steps);
+  }
+
+  // Needs::changes is this rule's alone.
+  void add_must_change(const Rule& rule, Program::Compiled::RuleSteps* steps) {
+    Needs& needs = out_->needs;
+    const auto refuse = [&](std::string_view what) {
+      refuse_at(diagnostics_, rule.where, 1,
+                fmt::format("\"{}\" has must-change, and {}", rule.name, what));
+    };
+    if (!needs.changes) refuse("none of its steps changes a packet; expected one that does");
+    if (rule.on_miss == Verdict::kAccept) {
+      refuse("on-miss = \"accept\", which lets pass what a step missed; expected one of the two");
+    }
+    if (set_.defaults.overload == Verdict::kAccept) {
+      refuse(
+          "[defaults] overload = \"accept\", which lets pass what finds the queue full; expected "
+          "one of the two");
+    }
+    steps->on_miss = Verdict::kDrop;
+    needs.must_change = needs.drops_orphans = true;
+    needs.must_change_streams |= steps->stream;
   }
 
   // ---- What the kernel has to copy ----

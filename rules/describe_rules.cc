@@ -266,6 +266,11 @@ std::string describe_rules(const RuleSet& set, const Program::Compiled& compiled
   std::string out = fmt::format("copied     {}\n", copy_text(compiled.needs));
   out += fmt::format("default    {}; malformed packets: {}\n", verdict_text(set.defaults.verdict),
                      verdict_text(set.defaults.malformed));
+  if (const auto& overload = set.defaults.overload) {
+    out += fmt::format("overload   {}\n", verdict_text(*overload));
+  } else if (compiled.needs.must_change) {
+    out += "overload   drop, since a rule must change its packets\n";
+  }
   if (const auto& mark = set.defaults.bypass_mark) {
     out += fmt::format("bypass     mark {:#x}/{:#x}\n", mark->value, mark->mask);
   }
@@ -285,6 +290,7 @@ std::string describe_rules(const RuleSet& set, const Program::Compiled& compiled
     }
     if (rule.steps.empty()) out += "      steps  none: it counts\n";
     if (rule.on_miss) out += fmt::format("      miss   {}\n", verdict_text(*rule.on_miss));
+    if (rule.must_change) out += "      must   change its packets, or drop them\n";
   }
   return out;
 }

@@ -32,6 +32,9 @@ void parse_defaults(TomlReader& reader, const toml::node& node, Defaults* out) {
   if (const toml::node* value = table->get("malformed")) {
     if (const auto verdict = reader.accept_or_drop("malformed", *value)) out->malformed = *verdict;
   }
+  if (const toml::node* value = table->get("overload")) {
+    out->overload = reader.accept_or_drop("overload", *value);
+  }
 }
 
 void parse_tables(TomlReader& reader, const toml::node& node, std::vector<Table>* out) {
@@ -100,6 +103,9 @@ Rule parse_rule(TomlReader& reader, const toml::table& table, size_t number) {
   parse_rule_steps(reader, table, &rule);
   if (const toml::node* value = table.get("on-miss")) {
     rule.on_miss = reader.accept_or_drop("on-miss", *value);
+  }
+  if (const toml::node* value = table.get("must-change")) {
+    rule.must_change = reader.boolean("must-change", *value).value_or(false);
   }
   return rule;
 }

@@ -31,7 +31,10 @@ struct Needs {
   bool impairs = false;          // ProgramState::impairments has to be filled
   bool holds = false;            // packets may be told to wait for their verdicts
   bool drops_orphans = false;    // what a dead worker leaves must not pass unseen
-  uint32_t clocks = 0;           // of ProgramState::impairments
+  bool must_change = false;      // some rule's packets may not pass without it, whatever happens
+  uint64_t must_change_streams = 0;   // as Outcome::stream_rules
+  std::optional<Verdict> overload;    // of packets that find the queue full, where the rules say it
+  uint32_t clocks = 0;                // of ProgramState::impairments
   std::vector<std::string> captures;  // files of capture steps
 };
 

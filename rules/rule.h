@@ -218,6 +218,7 @@ struct Rule {
   Match match;
   std::vector<Step> steps;
   std::optional<Verdict> on_miss;  // accept or drop; nothing: go on with the next step
+  bool must_change = false;        // its packets never pass with a step undone
   Location where;
 };
 
@@ -235,6 +236,9 @@ struct Table {
 struct Defaults {
   Verdict verdict = Verdict::kAccept;    // kAccept or kDrop
   Verdict malformed = Verdict::kAccept;  // kAccept or kDrop
+  // Of packets that no program sees: the queue, or its socket's buffer, is full. Nothing: who runs
+  // the rules decides.
+  std::optional<Verdict> overload = std::nullopt;
   // That the firewall takes for "queue no more of this flow"; bits of the value are set.
   std::optional<MaskedValue> bypass_mark = std::nullopt;
 };

@@ -5,6 +5,7 @@
 
 #include "core/mangle.h"
 #include "core/stream.h"
+#include "core/stream_segment.h"
 #include "rules/compiled.h"
 #include "rules/text_message.h"
 
@@ -165,6 +166,13 @@ class RuleEditor final : public StreamEditor {
   EditWorkspaces::Loan workspace_;
 };
 
+// That a rule may have wanted to edit.
+bool carries_data(const Packet& packet) {
+  if (packet.later_fragment) return true;
+  if (packet.payload == 0 || packet.transport_end <= packet.payload) return false;
+  return (load_u8(packet.data + packet.transport + 13) & stream::kSyn) == 0;
+}
+
 }  // namespace
 
 StreamAction Program::edit_stream(StreamTable& table, Packet& packet, const Outcome& outcome,
@@ -172,7 +180,11 @@ StreamAction Program::edit_stream(StreamTable& table, Packet& packet, const Outc
   bool gave_up = false;
   RuleEditor editor(*compiled_, outcome.stream_rules, &gave_up);
   output.enter = outcome.stream_rules != 0;
-  const StreamAction action = table.process(packet, now, editor, output);
+  StreamAction action = table.process(packet, now, editor, output);
+  if (action == StreamAction::kUntracked && (outcome.stream_rules & needs().must_change_streams) &&
+      carries_data(packet)) {
+    action = StreamAction::kDrop;
+  }
   const bool in_place = action == StreamAction::kPass || action == StreamAction::kUntracked;
   if (in_place && packet.changed) finish(packet);
   return action;

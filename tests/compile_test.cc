@@ -57,6 +57,15 @@ INSTANTIATE_TEST_SUITE_P(
              kTable + rule("", "{ translate = \"servers\", at = 0, reverse = true }"), true,
              "f.toml:3:1: error: table servers: 192.0.2.1 stands twice on the right side, first in "
              "f.toml:2"},
+        Said{"MustChangeNothing", rule("", "\"accept\"") + "must-change = true\n", true,
+             "has must-change, and none of its steps changes a packet"},
+        Said{"MustChangeOrAccept",
+             rule("", "{ set = { ttl = 9 } }") + "must-change = true\non-miss = \"accept\"\n", true,
+             "has must-change, and on-miss = \"accept\""},
+        Said{"MustChangeInAnOverload",
+             "[defaults]\noverload = \"accept\"\n" + rule("", "{ set = { ttl = 9 } }") +
+                 "must-change = true\n",
+             true, "has must-change, and [defaults] overload = \"accept\""},
         Said{"WrongFamily", rule("family = \"ipv6\"", "{ set = { src = \"10.0.0.1\" } }"), true,
              "found 10.0.0.1, expected an address of the family that the rule matches"},
         Said{"FamilyByPrefix", rule("dst = \"10.0.0.0/8\"", "{ set = { dst = \"::1\" } }"), true,

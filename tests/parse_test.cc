@@ -113,6 +113,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "did you mean \"on-miss\"?"},
         Refused{"[[rule]]\nmatch = {}\nsteps = []\non-miss = \"queue\"\n", "4:11",
                 "expected \"accept\" or \"drop\""},
+        Refused{"[[rule]]\nmatch = {}\nsteps = []\nmust-change = \"yes\"\n", "4:15",
+                "expected true or false"},
+        Refused{"[defaults]\noverload = \"fail-open\"\n", "2:12",
+                "expected \"accept\" or \"drop\""},
         Refused{"[[rule]]\nname = \"a\"\nmatch = {}\nsteps = []\n[[rule]]\nname = \"a\"\nmatch = "
                 "{}\nsteps = []\n",
                 "6:8", "a second rule is called \"a\", the first is in line 2"},

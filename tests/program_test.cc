@@ -155,6 +155,18 @@ TEST(ProgramTest, AMissIsAVerdictWhereTheRuleSaysSo) {
   EXPECT_EQ(bench.rules[0].misses, 1u);
 }
 
+TEST(ProgramTest, WhatMustChangeIsDroppedWhereAStepMisses) {
+  const std::string rules =
+      "[[rule]]\nmatch = {}\nsteps = [{ write = \"ff\", at = 40 }, \"accept\"]\n";
+  for (const bool must : {false, true}) {
+    Bench bench((rules + (must ? "must-change = true\n" : "")).c_str());
+    ByteVector bytes = udp().build().bytes;
+    EXPECT_EQ(bench.run(bytes).verdict, must ? Verdict::kDrop : Verdict::kAccept);
+    EXPECT_EQ(bench.program.needs().must_change, must);
+    EXPECT_EQ(bench.program.needs().drops_orphans, must) << "what nobody has seen is not changed";
+  }
+}
+
 TEST(ProgramTest, ASetStepMissesOnceAndSetsTheRest) {
   Bench bench(
       "[[rule]]\nmatch = {}\nsteps = [{ set = { window = 1, src = \"::1\", ttl = 9, dst-port = 7 } "

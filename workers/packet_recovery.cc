@@ -120,7 +120,8 @@ void PacketLoop::give_up(InHand& hand) {
   hand.outcome = {};
   hand.outcome.verdict = on_crash_;
   // A segment that passed as it came would bear sequence numbers that its receiver has not.
-  if (program_->needs().drops_orphans && hand.packet.is(Protocol::kTcp)) {
+  const Needs& needs = program_->needs();
+  if (needs.must_change || (needs.drops_orphans && hand.packet.is(Protocol::kTcp))) {
     hand.outcome.verdict = Verdict::kDrop;
   }
   bump(counters_->given_up);

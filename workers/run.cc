@@ -61,7 +61,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   if (!flags.cpus.empty()) cpus = parse_cpu_list(flags.cpus, *cpus);
   if (!cpus) return std::unexpected(cpus.error());
   options.cpus = std::move(*cpus);
-  options.fail_open = !flags.fail_closed;
+  if (flags.fail_open || flags.fail_closed) options.fail_open = flags.fail_open;
   options.gso = !flags.no_gso;
   options.conntrack = !flags.no_conntrack;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
@@ -142,10 +142,12 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->capture_default_str();
   command->add_flag("--busy-poll", flags->options.busy_poll,
                     "Never sleep: a shorter delay, for a whole CPU a worker");
-  auto* open = command
-                   ->add_flag("--fail-open", flags->fail_open,
-                              "Full queue or socket: packets pass unchanged (default)")
-                   ->option_text(" ");
+  auto* open =
+      command
+          ->add_flag(
+              "--fail-open", flags->fail_open,
+              "Full queue or socket: packets pass unchanged (default, where the rules say nothing)")
+          ->option_text(" ");
   command
       ->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
       ->option_text(" ")

@@ -44,6 +44,13 @@ Result<std::unique_ptr<Program>> load_checked(const RunOptions& options) {
   if (auto checked = check_queue_steps(*program, options); !checked) {
     return std::unexpected(checked.error());
   }
+  if (program->needs().must_change && options.fail_open.value_or(false)) {
+    return fail(
+        ErrorCode::kUsage,
+        fmt::format("--fail-open lets packets pass unchanged, which a rule with must-change "
+                    "in {} forbids; leave one of the two away",
+                    options.rules));
+  }
   return std::make_unique<Program>(std::move(*program));
 }
 
@@ -100,12 +107,19 @@ Result<void> Supervisor::watch_signals() {
   return {};
 }
 
+bool Supervisor::fails_open(const Program& program) const {
+  const Needs& needs = program.needs();
+  return options_.fail_open.value_or(
+      needs.overload.value_or(needs.must_change ? Verdict::kDrop : Verdict::kAccept) ==
+      Verdict::kAccept);
+}
+
 QueueSettings Supervisor::settings_for(uint16_t queue, const Program& program) const {
   const uint32_t range = needed_copy_range(program.needs());
   return {.queue = queue,
           .length = options_.queue_length,
           .copy_range = options_.copy_range.value_or(range),
-          .fail_open = options_.fail_open,
+          .fail_open = fails_open(program),
           .gso = options_.gso,
           .conntrack = options_.conntrack && program.needs().streams};
 }

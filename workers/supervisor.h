@@ -45,9 +45,9 @@ struct RunOptions {
   size_t receive_buffer = 64 << 20;  // as read back
   uint32_t queue_length = 4096;
   uint32_t overload_length = 512;
-  uint32_t streams = 1 << 16;  // TCP connections of a queue that rules may edit at a time
-  uint32_t stream_wait = 40;   // milliseconds (core/stream.h, StreamLimits::tail_wait)
-  bool fail_open = true;
+  uint32_t streams = 1 << 16;     // TCP connections of a queue that rules may edit at a time
+  uint32_t stream_wait = 40;      // milliseconds (core/stream.h, StreamLimits::tail_wait)
+  std::optional<bool> fail_open;  // nothing: what the rules say, and else true
   bool gso = true;
   bool conntrack = true;               // where rules edit TCP streams, and the kernel offers it
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
@@ -122,6 +122,7 @@ class Supervisor {
   explicit Supervisor(RunOptions options);
   Result<void> open_queue(uint16_t number);
   Result<void> watch_signals();
+  bool fails_open(const Program& program) const;
   QueueSettings settings_for(uint16_t queue, const Program& program) const;
   void warn_of_short_copies(const Program& program) const;
 

@@ -19,7 +19,7 @@ firewall "$router" -t mangle -A FORWARD -p udp --dport 5000 -j NFQUEUE --queue-n
 # dropped_by_socket, as the kernel counts them.
 overflow() {  # fettle's arguments
   local worker
-  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 "$@"
+  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 --watchdog 0 "$@"
   worker=$(worker_pid 0)
   kill -STOP "$worker"
   receiver_start $server_address4
@@ -55,6 +55,20 @@ expect_equal "$title: lost" "$lost" $((count - changed))
 expect_equal "$title: dropped, as the kernel counts" "$dropped_by_queue" "$lost"
 expect_equal "$title: dropped, as the summary says" "$(queue_summary queue-full)" "$lost"
 expect_match "$title: the log says so" "$(cat "$work/fettle.log")" "$lost packets dropped, the queue was full"
+
+printf 'must-change = true\n' >>"$work/rules.toml"
+title="queue full, must-change"
+overflow --queue-length $length
+expect_equal "$title: passed unchanged" "$unchanged" 0
+expect_between "$title: changed" "$changed" $length $((length + 16))
+expect_equal "$title: lost" "$lost" $((count - changed))
+sed -i '/^must-change/d' "$work/rules.toml"
+
+printf '[defaults]\noverload = "drop"\n' >>"$work/rules.toml"
+title="queue full, overload = drop"
+overflow --queue-length $length
+expect_equal "$title: passed unchanged" "$unchanged" 0
+sed -i '/^\[defaults/,$d' "$work/rules.toml"
 
 title="socket full, fail-open"
 overflow --receive-buffer 256K --fail-open
