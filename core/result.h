@@ -20,7 +20,8 @@ enum class ErrorCode : int {
   kOs = EX_OSERR,                 // a system call failed
   kCannotCreate = EX_CANTCREAT,   // an output file cannot be made
   kIo = EX_IOERR,                 // reading or writing failed half-way
-  kNoPermission = EX_NOPERM,      // a capability is missing
+  kProtocol = EX_PROTOCOL,        // who was asked answers something that is no answer
+  kNoPermission = EX_NOPERM,      // a capability is missing, or somebody may not
 };
 
 struct Error {

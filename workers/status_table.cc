@@ -1,0 +1,199 @@
+// RunStatus as people see it.
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "workers/printable.h"
+#include "workers/run_status.h"
+#include "workers/text_table.h"
+
+namespace fettle {
+namespace {
+
+using Column = TextTable::Column;
+
+std::string duration(uint64_t ms) {
+  const uint64_t seconds = ms / 1000;
+  if (seconds < 60) return fmt::format("{}.{} s", seconds, ms % 1000 / 100);
+  if (seconds < 3600) return fmt::format("{} min {:02} s", seconds / 60, seconds % 60);
+  if (seconds < 86400) return fmt::format("{} h {:02} min", seconds / 3600, seconds / 60 % 60);
+  return fmt::format("{} d {:02} h", seconds / 86400, seconds / 3600 % 24);
+}
+
+// In the reader's time zone.
+std::string moment(int64_t at) {
+  const auto seconds = static_cast<time_t>(at);
+  tm local{};
+  if (localtime_r(&seconds, &local) == nullptr) return fmt::format("second {} of 1970", at);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", local);
+}
+
+std::string count(uint64_t number) { return std::to_string(number); }
+
+std::string plural(size_t number, std::string_view thing) {
+  return fmt::format("{} {}{}", number, thing, number == 1 ? "" : "s");
+}
+
+std::string indented(std::string_view text) {
+  std::string out = "  ";
+  for (const char c : text) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return out;
+}
+
+std::string heading(const RunStatus& status) {
+  std::string out = fmt::format("fettle {}, process {}: {} for {}\nrules    {}: {}, loaded {}\n",
+                                printable(status.version), status.pid, printable(status.phase),
+                                duration(status.up_ms), printable(status.rule_file, 4096),
+                                plural(status.rules.size(), "rule"), moment(status.loaded_at));
+  if (status.last_reload) {
+    const ReloadReport& reload = *status.last_reload;
+    out += fmt::format("reload   {} {}\n", reload.exit == 0 ? "adopted" : "refused",
+                       moment(reload.at));
+    if (!reload.message.empty()) out += indented(printable_lines(reload.message)) + "\n";
+  }
+  const ControlReport& control = status.control;
+  if (control.malformed + control.refused + control.cut_off > 0) {
+    out += fmt::format("control  {}: {} answered, {} malformed, {} not permitted, {} cut off\n",
+                       printable(control.path, 4096), plural(control.requests, "request"),
+                       control.malformed, control.refused, control.cut_off);
+  }
+  return out;
+}
+
+std::string worker_table(const RunStatus& status) {
+  TextTable table;
+  table.add_column("queue", Column::kNumber);
+  table.add_column("worker", Column::kNumber);
+  table.add_column("CPUs", Column::kText);
+  table.add_column("state", Column::kText);
+  table.add_column("for", Column::kNumber);
+  table.add_column("restarts", Column::kNumber);
+  std::string ends;
+  for (const QueueReport& queue : status.queues) {
+    const WorkerReport& worker = queue.worker;
+    std::string state = printable(worker.state);
+    if (worker.restart_in_ms > 0)
+      state += fmt::format(", {} to go", duration(worker.restart_in_ms));
+    table.add_row({count(queue.queue), worker.pid > 0 ? std::to_string(worker.pid) : "-",
+                   printable(queue.cpus, 40), state, duration(worker.for_ms),
+                   count(worker.restarts)});
+    if (worker.last_end.empty()) continue;
+    ends += fmt::format("queue {}, the worker before: {}, {}\n", queue.queue,
+                        printable(worker.last_end, 200), moment(worker.last_end_at));
+  }
+  return table.text() + ends;
+}
+
+constexpr std::pair<std::string_view, Column> kTraffic[] = {
+    {"packets", Column::kNumber},  {"bytes", Column::kNumber},    {"changed", Column::kNumber},
+    {"accepted", Column::kNumber}, {"dropped", Column::kNumber},  {"repeated", Column::kIfAny},
+    {"requeued", Column::kIfAny},  {"malformed", Column::kIfAny}, {"waiting", Column::kNumber},
+};
+
+const QueueCounter& counter_named(std::string_view name) {
+  return *std::ranges::find(queue_counters(), name, &QueueCounter::name);
+}
+
+std::string traffic_table(const RunStatus& status) {
+  TextTable table;
+  table.add_column("queue", Column::kNumber);
+  for (const auto& [name, column] : kTraffic) table.add_column(name, column);
+  std::vector<uint64_t> totals(std::size(kTraffic));
+  const auto add = [&](const std::string& queue, auto value_of) {
+    std::vector<std::string> cells{queue};
+    for (size_t i = 0; i < totals.size(); ++i) cells.push_back(count(value_of(i)));
+    table.add_row(std::move(cells));
+  };
+  for (const QueueReport& queue : status.queues) {
+    add(count(queue.queue), [&](size_t i) {
+      const uint64_t value = queue.counters.*counter_named(kTraffic[i].first).value;
+      totals[i] += value;
+      return value;
+    });
+  }
+  if (status.queues.size() > 1) add("all", [&](size_t i) { return totals[i]; });
+  return table.text();
+}
+
+// Queues in a row with the same settings have one line.
+std::string settings_table(const RunStatus& status) {
+  TextTable table;
+  table.add_column("queue", Column::kNumber);
+  table.add_column("length", Column::kNumber);
+  table.add_column("copied bytes", Column::kNumber);
+  table.add_column("when full", Column::kText);
+  table.add_column("GSO", Column::kText);
+  table.add_column("conntrack", Column::kText);
+  table.add_column("receive buffer", Column::kNumber);
+  const auto yes_no = [](bool value) { return std::string(value ? "yes" : "no"); };
+  for (auto first = status.queues.begin(); first != status.queues.end();) {
+    const SettingsReport& set = first->settings;
+    const auto next = std::find_if(first, status.queues.end(),
+                                   [&](const QueueReport& other) { return other.settings != set; });
+    const uint16_t last = std::prev(next)->queue;
+    table.add_row({last == first->queue ? count(last) : fmt::format("{}:{}", first->queue, last),
+                   count(set.length), set.copy_range == 0 ? "none" : count(set.copy_range),
+                   set.fail_open ? "pass" : "drop", yes_no(set.gso), yes_no(set.conntrack),
+                   count(set.receive_buffer)});
+    first = next;
+  }
+  return table.text();
+}
+
+std::string reason(const QueueReport& queue, const QueueCounter& counter) {
+  if (counter.value != &QueueCounters::socket_full) return std::string(counter.prose);
+  return fmt::format("{}, {}", counter.prose,
+                     queue.settings.fail_open ? "passed unchanged" : "dropped");
+}
+
+std::string counters_table(const RunStatus& status, CounterGroup group, std::string_view number,
+                           std::string_view prose) {
+  TextTable table;
+  table.add_column("queue", Column::kNumber);
+  table.add_column(number, Column::kNumber);
+  table.add_column(prose, Column::kText);
+  for (const QueueReport& queue : status.queues) {
+    for (const QueueCounter& counter : queue_counters()) {
+      const uint64_t value = queue.counters.*counter.value;
+      const bool batches = counter.value == &QueueCounters::batches;
+      if (counter.group != group || value == 0 || batches) continue;
+      table.add_row({count(queue.queue), count(value), reason(queue, counter)});
+    }
+  }
+  return table.empty() ? "" : table.text();
+}
+
+std::string rule_table(const RunStatus& status) {
+  TextTable table;
+  table.add_column("hits", Column::kNumber);
+  table.add_column("misses", Column::kNumber);
+  table.add_column("rule", Column::kText);
+  for (const RuleReport& rule : status.rules) {
+    table.add_row({count(rule.hits), count(rule.misses), printable(rule.name, 200)});
+  }
+  return table.empty() ? "" : table.text();
+}
+
+}  // namespace
+
+std::string status_table(const RunStatus& status) {
+  std::string out = heading(status);
+  const std::string loss = counters_table(status, CounterGroup::kLoss, "count",
+                                          "lost, or passed unchanged: where and why");
+  for (const std::string& part :
+       {worker_table(status), settings_table(status), traffic_table(status),
+        loss.empty() ? "nothing lost\n" : loss,
+        counters_table(status, CounterGroup::kStreams, "segments", "TCP streams that rules edit"),
+        counters_table(status, CounterGroup::kOther, "count", "what else"), rule_table(status)}) {
+    if (!part.empty()) out += "\n" + part;
+  }
+  return out;
+}
+
+}  // namespace fettle
