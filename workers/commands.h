@@ -15,6 +15,9 @@ void add_check_command(CLI::App& app, int* exit_code);
 void add_explain_command(CLI::App& app, int* exit_code);
 void add_replay_command(CLI::App& app, int* exit_code);
 void add_sniff_command(CLI::App& app, int* exit_code);
+void add_status_command(CLI::App& app, int* exit_code);
+void add_reload_command(CLI::App& app, int* exit_code);
+void add_drain_command(CLI::App& app, int* exit_code);
 void add_reference_command(CLI::App& app, int* exit_code);
 
 // Prints the message to stderr and returns the exit status that goes with it.

@@ -8,13 +8,15 @@
 
 #include "rules/diagnostic.h"
 #include "workers/commands.h"
+#include "workers/version.h"
 
 namespace fettle {
 namespace {
 
 constexpr void (*kCommands[])(CLI::App&, int*) = {
-    add_run_command,    add_check_command, add_explain_command,
-    add_replay_command, add_sniff_command, add_reference_command,
+    add_run_command,    add_status_command, add_reload_command,
+    add_drain_command,  add_check_command,  add_explain_command,
+    add_replay_command, add_sniff_command,  add_reference_command,
 };
 
 bool is_command(const CLI::App& app, const std::string& word) {
@@ -38,7 +40,7 @@ int run_command_line(int argc, char** argv) {
       "fettle mends broken protocols on the fly: it changes the packets of NFQUEUE by rules.");
   app.name("fettle");
   app.get_formatter()->column_width(36);
-  app.set_version_flag("--version", "fettle " FETTLE_VERSION);
+  app.set_version_flag("--version", fmt::format("fettle {}", version()));
   app.require_subcommand(1);
   app.footer(
       "'fettle COMMAND --help' has the flags and an example. Exit codes are those of "

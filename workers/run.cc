@@ -202,6 +202,10 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->option_text("0-60000 (1000)")
       ->check(CLI::Range(0u, 60'000u))
       ->capture_default_str();
+  command
+      ->add_option("--control", flags->options.control,
+                   "Socket for fettle status, reload and drain; group \"fettle\" may use it, too")
+      ->option_text(fmt::format("PATH ({})", kControlPath));
 }
 
 }  // namespace
@@ -214,7 +218,9 @@ void add_run_command(CLI::App& app, int* exit_code) {
   command->footer(
       "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT "
       "empty the\n"
-      "queues and end.\n\n"
+      "queues and end. 'fettle reload' and 'fettle drain' do the same and say what came of it; "
+      "'fettle status'\n"
+      "shows what runs.\n\n"
       "Example:\n"
       "  fettle run --rules print-servers.toml --queue-balance 0:1\n"
       "  iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-balance 0:1 "

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <span>
 
 #include <cap-ng.h>
 #include <spdlog/spdlog.h>
@@ -36,11 +38,10 @@ Result<void> check_queue_steps(const Program& program, const RunOptions& options
   return {};
 }
 
-Result<std::unique_ptr<Program>> load_checked(const RunOptions& options) {
-  std::string warnings;
-  auto program = load_program(options.rules, &warnings);
+Result<std::unique_ptr<Program>> load_checked(const RunOptions& options, std::string* warnings) {
+  auto program = load_program(options.rules, warnings);
   if (!program) return std::unexpected(program.error());
-  if (!warnings.empty()) spdlog::warn("{}", warnings);
+  if (!warnings->empty()) spdlog::warn("{}", *warnings);
   if (auto checked = check_queue_steps(*program, options); !checked) {
     return std::unexpected(checked.error());
   }
@@ -71,9 +72,10 @@ Supervisor::~Supervisor() {
 
 Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   std::unique_ptr<Supervisor> out(new Supervisor(std::move(options)));
-  auto program = load_checked(out->options_);
+  auto program = load_checked(out->options_, &out->load_warnings_);
   if (!program) return std::unexpected(program.error());
   out->program_ = std::move(*program);
+  out->loaded_at_ = time(nullptr);
   if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
     return fail(
         ErrorCode::kNoPermission,
@@ -86,6 +88,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   out->warn_of_short_copies(*out->program_);
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   if (auto found = out->find_estates(); !found) return std::unexpected(found.error());
+  if (auto opened = out->open_control(); !opened) return std::unexpected(opened.error());
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
     if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
       return std::unexpected(opened.error());
@@ -218,6 +221,7 @@ int Supervisor::run() {
     }
     uint64_t running = 0;
     if (read(running_fd_, &running, sizeof running) == sizeof running) on_running(running);
+    if (control_) control_->serve(std::span(fds).subspan(own));
     const auto now = Clock::now();
     restart_due(now);
     kill_overdue(now);
@@ -233,21 +237,26 @@ int Supervisor::run() {
   if (!keeps_queues_) {
     for (Queue& queue : queues_) release_rest(queue);
   }
-  print_summary();
+  fmt::print("{}", summary_table(status()));
+  std::fflush(stdout);
+  answer_drains();
   return exit_status_;
 }
 
 void Supervisor::wait_for_events() {
   std::vector<pollfd> fds{{.fd = signal_fd_, .events = POLLIN, .revents = 0},
                           {.fd = running_fd_, .events = POLLIN, .revents = 0}};
-  const size_t others = fds.size();
+  const size_t formers = fds.size();
   for (const Queue& queue : queues_) {
     fds.push_back({.fd = queue.former.get(), .events = POLLIN, .revents = 0});
   }
-  if (poll(fds.data(), fds.size(), next_timeout(Clock::now())) <= 0) return;
+  const size_t clients = fds.size();
+  if (control_) control_->add_polls(fds);
+  poll(fds.data(), fds.size(), next_timeout(Clock::now()));
   for (size_t i = 0; i < queues_.size(); ++i) {
-    if (fds[others + i].revents != 0) on_former_exit(queues_[i]);
+    if (fds[formers + i].revents != 0) on_former_exit(queues_[i]);
   }
+  if (control_) control_->serve(std::span(fds).subspan(clients));
 }
 
 void Supervisor::on_signal(int signal) {
@@ -256,11 +265,7 @@ void Supervisor::on_signal(int signal) {
       reap();
       break;
     case SIGHUP:
-      if (phase_ == Phase::kRunning) {
-        start_reload();
-      } else {
-        reload_again_ = phase_ != Phase::kStopping;
-      }
+      ask_for_reload();
       break;
     case SIGTERM:
     case SIGINT:
@@ -299,20 +304,16 @@ std::string Supervisor::queue_range() const {
 }
 
 void Supervisor::start_reload() {
+  reload_clients_ = std::exchange(next_reload_clients_, {});
   if (!std::ranges::all_of(queues_, [this](const Queue& queue) { return is_ours(queue); })) {
-    spdlog::error("reload refused: another process is taking the queues over");
-    return;
+    return refuse_reload(
+        {ErrorCode::kUnavailable, "another process is taking the queues over"});
   }
-  auto program = load_checked(options_);
-  if (!program) {
-    spdlog::error("reload refused, the rules in force stay:\n{}", program.error().message);
-    return;
-  }
+  load_warnings_.clear();
+  auto program = load_checked(options_, &load_warnings_);
+  if (!program) return refuse_reload(program.error());
   auto captures = CaptureFiles::open((*program)->needs().captures);
-  if (!captures) {
-    spdlog::error("reload refused, the rules in force stay:\n{}", captures.error().message);
-    return;
-  }
+  if (!captures) return refuse_reload(captures.error());
   service_.reloading();
   next_program_ = std::move(*program);
   next_captures_ = std::move(*captures);
@@ -346,12 +347,13 @@ void Supervisor::finish_reload() {
   captures_ = std::exchange(next_captures_, {});
   ++program_number_;
   phase_ = Phase::kRunning;
-  say_ready("reloaded");
+  adopt_reload();
   if (std::exchange(reload_again_, false)) start_reload();
 }
 
 void Supervisor::start_stop() {
   phase_ = Phase::kStopping;
+  cancel_reloads();
   keeps_queues_ = service_.managed() &&
                   (options_.on_stop == RunOptions::OnStop::kKeep ||
                    (options_.on_stop == RunOptions::OnStop::kAuto && service_.restarts()));
@@ -389,6 +391,7 @@ bool Supervisor::stopped() const {
 
 int Supervisor::next_timeout(Clock::time_point now) const {
   auto next = next_report_;
+  if (control_) next = std::min(next, control_->deadline().value_or(next));
   if (phase_ != Phase::kRunning) next = std::min(next, deadline_);
   for (const Queue& queue : queues_) {
     if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);

@@ -28,8 +28,10 @@
 #include "core/shared_memory.h"
 #include "rules/program.h"
 #include "workers/capture_files.h"
+#include "workers/control_server.h"
 #include "workers/estate.h"
 #include "workers/heritage.h"
+#include "workers/run_status.h"
 #include "workers/service.h"
 
 namespace fettle {
@@ -55,10 +57,10 @@ struct RunOptions {
   std::string quarantine = "/var/lib/fettle/quarantine";  // for what killed workers
   std::chrono::milliseconds watchdog{2000};               // without a sign of life; 0: for ever
   std::chrono::milliseconds drain_time{1000};
-  bool takeover = false;  // from the fettle that listens there
+  bool takeover = false;  // from the fettle that listens at `control`
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
   OnStop on_stop = OnStop::kAuto;  // kKeep: the queues stay, in the service manager's store
-  std::string control = "/run/fettle/control";
+  std::optional<std::string> control;  // nothing: kControlPath, if it can be had
 };
 
 class Supervisor {
@@ -100,15 +102,19 @@ class Supervisor {
     std::chrono::milliseconds back_off{0};
     uint32_t restarts = 0;
     uint32_t in_a_row = 0;  // deaths of workers that had done next to nothing
-    std::string last_end;   // how the last worker died
     uint64_t quarantined = 0;
     uint64_t packets_before = 0;  // LoopCounters::packets when the worker began
     uint64_t pulse = 0;           // at beat_at, when it was another one
     Clock::time_point beat_at{};
-    bool stuck = false;  // killed for it
-    QueueStatus seen{};  // for what was lost since
+    bool stuck = false;         // killed for it
+    Clock::time_point ended{};  // the worker that ended last, how, and when
+    std::string last_end{};
+    int64_t last_end_at = 0;  // seconds since 1970
+    QueueStatus seen{};       // for what was lost since
     uint64_t seen_socket_drops = 0;
     uint64_t seen_overloads = 0;
+    uint64_t full_looks = 0;  // that found the queue full, where that is open
+    uint64_t left = 0;        // packets at the end
     bool overloaded = false;  // at some look since the last line about losses
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
@@ -176,10 +182,26 @@ class Supervisor {
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
   void release_rest(Queue& queue);
   int next_timeout(Clock::time_point now) const;
-  void print_summary() const;
   void say_ready(const char* what);
+  bool accepts_orphans() const;
+
+  // supervisor_control.cc
+  Result<void> open_control();
+  void on_request(ControlServer::ClientId client, ControlCommand command, const Peer& peer);
+  void ask_for_reload();
+  void refuse_reload(const Error& error);
+  void adopt_reload();
+  void answer_reload(const std::string& answer);
+  void cancel_reloads();
+  void answer_drains();
+  // supervisor_status.cc
+  RunStatus status() const;
+  QueueReport queue_report(const Queue& queue, const std::vector<QueueStatus>& kernel) const;
+  std::vector<RuleReport> rule_reports() const;
+  std::string worker_state(const Queue& queue) const;
   std::string queue_range() const;
 
+  std::unique_ptr<ControlServer> control_;  // none where its place cannot be had; closes last
   RunOptions options_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Program> next_program_;  // during a reload
@@ -193,6 +215,12 @@ class Supervisor {
   Phase phase_ = Phase::kStarting;
   size_t awaited_ = 0;  // workers that have yet to say that they run
   bool reload_again_ = false;
+  std::string load_warnings_;  // of the rules read last
+  int64_t loaded_at_ = 0;      // the rules in force, in seconds since 1970
+  std::optional<ReloadReport> last_reload_;
+  // Who waits: for the reload under way, for the one after it, for the end.
+  std::vector<ControlServer::ClientId> reload_clients_, next_reload_clients_, drain_clients_;
+  const Clock::time_point began_ = Clock::now();
   Clock::time_point deadline_{};  // of the reload or stop under way
   Clock::time_point next_report_{};
   int signal_fd_ = -1;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <string_view>
 
 #include <spdlog/spdlog.h>
@@ -118,6 +119,7 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
     }
   }
   close(signal_fd_);
+  if (control_) control_->forget();
   Heritage heritage;
   heritage.queue_fd = queue.socket.fd();
   heritage.send_buffer = queue.socket.send_buffer();
@@ -168,6 +170,9 @@ void Supervisor::reap() {
     for (Queue& queue : queues_) {
       if (pid == queue.worker.pid) {
         queue.worker.pid = -1;
+        queue.ended = Clock::now();
+        queue.last_end = describe_end(status);
+        queue.last_end_at = time(nullptr);
         on_exit(queue, status);
       } else if (pid == queue.successor.pid) {
         queue.successor.pid = -1;

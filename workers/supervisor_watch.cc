@@ -68,7 +68,6 @@ void Supervisor::on_death(Queue& queue, int status) {
   queue.back_off = back_off_after_death(queue, now);
   ++queue.restarts;
   queue.restart_at = now + queue.back_off;
-  queue.last_end = describe_end(status);
   std::vector<Evidence> evidence;
   if (is_fault(status) || queue.stuck) evidence = evidence_of(queue);
   restart_due(now);

@@ -217,6 +217,7 @@ int run_worker(Heritage heritage) {
   Worker worker(heritage, **loop);
   if (how == 'r') worker.release_orphans();
   heritage.page->begun.store(1, std::memory_order_relaxed);
+  heritage.page->running.store(getpid(), std::memory_order_relaxed);
   const uint64_t one = 1;
   if (write(heritage.running_fd, &one, sizeof one) != sizeof one) return EX_OSERR;
   if (how != 'n' && !worker.restore_settings()) return EX_IOERR;
