@@ -71,7 +71,8 @@ expect_match "the summary has them" "$(cat "$work/fettle.log")" 'captured [0-9]+
 
 rule_set taken.pcap >"$work/rules.toml"
 status=0
-timeout 10 ip netns exec "$router" "$fettle" run --rules "$work/rules.toml" --queue-balance 0 >"$work/refused.log" 2>&1 || status=$?
+timeout 10 ip netns exec "$router" "$fettle" run --control "$work/second" --rules "$work/rules.toml" \
+  --queue-balance 0 >"$work/refused.log" 2>&1 || status=$?
 expect_equal "start with a file that is another: exit status" $status 73
 expect_equal "it is left alone" "$(cat "$work/taken.pcap")" "not a capture"
 live_end

@@ -46,7 +46,7 @@ bad_network() {  # on|off fettle|netem client|server
     netemon) netem add "$ns" $device || die "no netem" ;;
     netemoff) netem del "$ns" $device ;;
     fettleon)
-      start bad "$ns" "$fettle" run --rules "$work/bad.toml" --queue-balance 7:7 --no-gso
+      start bad "$ns" "$fettle" run --control "$work/bad" --rules "$work/bad.toml" --queue-balance 7:7 --no-gso
       bad_pid=$started
       wait_for 10 log_has bad ready || die "the bad network does not get ready"
       ip netns exec "$ns" iptables -A INPUT -p tcp -j NFQUEUE --queue-num 7

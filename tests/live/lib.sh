@@ -225,7 +225,7 @@ log_count() {  # name pattern
 fettle_start() {  # namespace argument...
   local ns=$1
   shift
-  start fettle "$ns" "$fettle" run "$@"
+  start fettle "$ns" "$fettle" run --control "$work/control" "$@"
   fettle_pid=$started
   wait_for 10 fettle_is_ready || die "fettle run $* did not get ready"
 }

@@ -15,7 +15,7 @@ refused() {  # title exit-status pattern command...
   expect_equal "$title: exit status" $status "$wanted"
   expect_match "$title: the message names it" "$output" "$pattern"
 }
-run=("$fettle" run)
+run=("$fettle" run --control "$work/second")
 good=(--rules "$work/rules.toml" --queue-balance 0:1)
 
 fettle_start "$router" "${good[@]}"

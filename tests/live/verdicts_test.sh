@@ -43,7 +43,7 @@ match = { dst-port = 5004 }
 steps = [ { write = "46544c32", at = 4 } ]
 RULES
 
-start seven "$router" "$fettle" run --rules "$work/seven.toml" --queue-balance 7
+start seven "$router" "$fettle" run --control "$work/seven" --rules "$work/seven.toml" --queue-balance 7
 seven_pid=$started
 wait_for 10 log_has seven ready || die "the second fettle did not get ready"
 fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1
