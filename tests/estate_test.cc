@@ -56,8 +56,16 @@ TEST_F(EstateTest, WhatSaysSomethingElseIsRefused) {
     ASSERT_FALSE(estates) << text;
     EXPECT_NE(estates.error().message.find(std::string(text, 5)), std::string::npos);
   }
-  say(std::string(1000, 'a'));
+  say(std::string(5000, 'a'));
   EXPECT_FALSE(receive_estates(ends_[1]));
+}
+
+TEST_F(EstateTest, ARefusalIsToldAsItWasSaid) {
+  say(R"({"exit":69,"message":"fettle is starting"})");
+  close(std::exchange(ends_[0], -1));
+  const auto estates = receive_estates(ends_[1]);
+  ASSERT_FALSE(estates);
+  EXPECT_EQ(estates.error().message, "--takeover: fettle is starting");
 }
 
 TEST_F(EstateTest, AConnectionThatEndsInTheMiddleIsRefused) {

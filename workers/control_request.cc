@@ -12,10 +12,11 @@
 namespace fettle {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ControlCommand>, 3> kCommands{{
+constexpr std::array<std::pair<std::string_view, ControlCommand>, 4> kCommands{{
     {"status", ControlCommand::kStatus},
     {"reload", ControlCommand::kReload},
     {"drain", ControlCommand::kDrain},
+    {"takeover", ControlCommand::kTakeover},
 }};
 
 std::unexpected<Error> refused(std::string_view found, std::string_view expected) {
@@ -29,7 +30,7 @@ std::string_view control_command_name(ControlCommand command) {
 }
 
 Result<ControlCommand> parse_control_request(std::string_view line) {
-  constexpr std::string_view kOneOf = "one of status, reload, drain";
+  constexpr std::string_view kOneOf = "one of status, reload, drain, takeover";
   if (line.size() > kLongestRequest) {
     return refused(
         fmt::format("a line of more than {} bytes, \"{}\"", kLongestRequest, printable(line)),

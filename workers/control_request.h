@@ -10,9 +10,10 @@
 namespace fettle {
 
 enum class ControlCommand : uint8_t {
-  kStatus,  // what runs, what is in force, what was counted
-  kReload,  // reads the rules again, as SIGHUP does; answered when they are adopted or refused
-  kDrain,   // empties the queues and ends, as SIGTERM does; answered at the end
+  kStatus,    // what runs, what is in force, what was counted
+  kReload,    // reads the rules again, as SIGHUP does; answered when they are adopted or refused
+  kTakeover,  // hands the queues to the client (estate.h), whose supervisor goes on with them
+  kDrain,     // empties the queues and ends, as SIGTERM does; answered at the end
 };
 
 std::string_view control_command_name(ControlCommand command);

@@ -126,7 +126,7 @@ Result<void> listen_at(int fd, const std::string& path, struct stat* made) {
 
 }  // namespace
 
-Result<ControlSocket> ControlSocket::create(const std::string& path) {
+Result<ControlSocket> ControlSocket::create(const std::string& path, bool succeed) {
   if (const auto address = address_of(path); !address) return std::unexpected(address.error());
   const std::string parent = std::filesystem::path(path).parent_path();
   const std::string directory = parent.empty() ? "." : parent;
@@ -136,7 +136,10 @@ Result<ControlSocket> ControlSocket::create(const std::string& path) {
     return failed(ErrorCode::kCannotCreate, path, fmt::format("cannot make {}", directory));
   }
   const DirectoryLock lock(directory);
-  if (auto checked = check_place(path); !checked) return std::unexpected(checked.error());
+  auto checked = check_place(path);
+  if (!checked && !(succeed && checked.error().code == ErrorCode::kUnavailable)) {
+    return std::unexpected(checked.error());
+  }
   ControlSocket out;
   out.fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (out.fd_ < 0) return failed(ErrorCode::kOs, path, "cannot make a socket");

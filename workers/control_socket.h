@@ -17,9 +17,10 @@ class ControlSocket {
  public:
   // Listens at `path`, with mode 0660 and, where there is a user "fettle", its group; both are
   // there before the name is. Makes the directory (0755) where it is missing. A socket where nobody
-  // listens any more is replaced; kUnavailable names the process where somebody does. Anything else
-  // that lies there is left alone and an error.
-  static Result<ControlSocket> create(const std::string& path);
+  // listens any more is replaced; kUnavailable names the process where somebody does, unless that
+  // is to be succeeded: it keeps its clients and gets no new ones. Anything else that lies there is
+  // left alone and an error.
+  static Result<ControlSocket> create(const std::string& path, bool succeed = false);
   ControlSocket() = default;  // closed
   ControlSocket(ControlSocket&& other) noexcept { swap(other); }
   ControlSocket& operator=(ControlSocket&& other) noexcept {

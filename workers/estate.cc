@@ -13,6 +13,7 @@
 
 #include "core/nfqueue.h"
 #include "core/shared_memory.h"
+#include "workers/control_answer.h"
 #include "workers/heritage.h"
 #include "workers/pidfd.h"
 #include "workers/queue_owner.h"
@@ -22,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kLongest = 128;
+constexpr size_t kLongest = 4096;
 constexpr std::string_view kEnd = "end\n";
 constexpr std::array kNames{"socket", "page", "slots", "held", "streams", "rules"};
 static_assert(kNames.size() == kParts);
@@ -74,6 +75,10 @@ Result<Received> receive_message(int connection) {
         std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
         out.fds.emplace_back(fd);
       }
+    }
+    if (got == 0 && out.text.starts_with('{')) {  // an answer of the control socket's: refused
+      const auto answer = parse_control_answer(out.text);
+      if (answer) return fail(ErrorCode::kUnavailable, "--takeover: " + answer->message);
     }
     if (got <= 0 || out.text.size() >= kLongest) {
       return fail(

@@ -79,7 +79,7 @@ struct WorkerPage : PageHead {
   uint32_t recoveries = 0;   // begun and not ended: one worker after the other has died in it
   uint32_t restarts = 0;     // written by the supervisor, as is
   uint64_t fingerprint = 0;  // of the program whose rules are counted
-  std::atomic<int32_t> running{0};        // process id of the worker that began last
+  std::atomic<int32_t> running{0};  // process id of the worker that began last
   alignas(64) LoopCounters loop;
   std::array<ThreadCounters, kMostThreads> program;  // each thread writes its own
 };

@@ -46,7 +46,8 @@ struct SettingsReport {
 
 struct WorkerReport {
   pid_t pid = 0;      // 0: none
-  std::string state;  // "starting", "running", "retiring", "draining", "backing off", "ended"
+  std::string state;  // "starting", "running", "retiring", "draining", "backing off", "ended",
+                      // "handed over"
   uint64_t for_ms = 0;
   uint64_t restart_in_ms = 0;  // while backing off
   uint32_t restarts = 0;

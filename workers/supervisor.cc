@@ -88,7 +88,9 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   out->warn_of_short_copies(*out->program_);
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   if (auto found = out->find_estates(); !found) return std::unexpected(found.error());
-  if (auto opened = out->open_control(); !opened) return std::unexpected(opened.error());
+  if (!out->options_.takeover) {  // else when its workers run
+    if (auto opened = out->open_control(); !opened) return std::unexpected(opened.error());
+  }
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
     if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
       return std::unexpected(opened.error());
@@ -221,7 +223,6 @@ int Supervisor::run() {
     }
     uint64_t running = 0;
     if (read(running_fd_, &running, sizeof running) == sizeof running) on_running(running);
-    if (control_) control_->serve(std::span(fds).subspan(own));
     const auto now = Clock::now();
     restart_due(now);
     kill_overdue(now);
@@ -284,6 +285,7 @@ void Supervisor::on_running(uint64_t workers) {
   awaited_ -= std::min<size_t>(awaited_, workers);
   if (awaited_ > 0) return;
   phase_ = Phase::kRunning;
+  if (options_.takeover) (void)open_control();  // says itself what is wrong
   say_ready("ready");
   if (std::exchange(reload_again_, false)) start_reload();
 }
@@ -306,8 +308,7 @@ std::string Supervisor::queue_range() const {
 void Supervisor::start_reload() {
   reload_clients_ = std::exchange(next_reload_clients_, {});
   if (!std::ranges::all_of(queues_, [this](const Queue& queue) { return is_ours(queue); })) {
-    return refuse_reload(
-        {ErrorCode::kUnavailable, "another process is taking the queues over"});
+    return refuse_reload({ErrorCode::kUnavailable, "another process is taking the queues over"});
   }
   load_warnings_.clear();
   auto program = load_checked(options_, &load_warnings_);

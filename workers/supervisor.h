@@ -59,7 +59,7 @@ struct RunOptions {
   std::chrono::milliseconds drain_time{1000};
   bool takeover = false;  // from the fettle that listens at `control`
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
-  OnStop on_stop = OnStop::kAuto;  // kKeep: the queues stay, in the service manager's store
+  OnStop on_stop = OnStop::kAuto;      // kKeep: the queues stay, in the service manager's store
   std::optional<std::string> control;  // nothing: kControlPath, if it can be had
 };
 
@@ -187,6 +187,8 @@ class Supervisor {
 
   // supervisor_control.cc
   Result<void> open_control();
+  std::string control_path() const;
+  void answer_takeover(ControlServer::ClientId client, const Peer& peer);
   void on_request(ControlServer::ClientId client, ControlCommand command, const Peer& peer);
   void ask_for_reload();
   void refuse_reload(const Error& error);

@@ -1,4 +1,6 @@
 // What clients of the control socket ask of the supervisor, and what they are answered.
+#include <unistd.h>
+
 #include <ctime>
 #include <utility>
 
@@ -24,9 +26,9 @@ std::string plural(size_t count, std::string_view thing) {
 
 // Without --control a place that cannot be had costs the control socket, and not the packets.
 Result<void> Supervisor::open_control() {
-  auto socket = ControlSocket::create(options_.control.value_or(std::string(kControlPath)));
+  auto socket = ControlSocket::create(control_path(), options_.takeover);
   if (!socket) {
-    if (options_.control) return std::unexpected(socket.error());
+    if (options_.control && !options_.takeover) return std::unexpected(socket.error());
     spdlog::warn("{}; running without: no fettle status, reload or drain (--control PATH)",
                  socket.error().message);
     return {};
@@ -37,6 +39,25 @@ Result<void> Supervisor::open_control() {
         on_request(client, command, peer);
       });
   return {};
+}
+
+std::string Supervisor::control_path() const {
+  return options_.control.value_or(std::string(kControlPath));
+}
+
+// Descriptors that give verdicts are for nobody who could not have them otherwise.
+void Supervisor::answer_takeover(ControlServer::ClientId client, const Peer& peer) {
+  if (phase_ != Phase::kRunning || (peer.uid != 0 && peer.uid != getuid())) {
+    return control_->answer(
+        client, control_error(phase_ != Phase::kRunning
+                                  ? Error{ErrorCode::kUnavailable,
+                                          "fettle is starting, reloading or stopping; try again"}
+                                  : Error{ErrorCode::kNoPermission,
+                                          "only root and fettle's own user may take queues over"}));
+  }
+  spdlog::info("takeover asked for by process {}, user {}", peer.pid, peer.uid);
+  const Descriptor connection(control_->give_away(client));
+  if (auto sent = hand_over(connection.get()); !sent) spdlog::error("{}", sent.error().message);
 }
 
 void Supervisor::on_request(ControlServer::ClientId client, ControlCommand command,
@@ -55,6 +76,8 @@ void Supervisor::on_request(ControlServer::ClientId client, ControlCommand comma
       next_reload_clients_.push_back(client);
       ask_for_reload();
       return;
+    case ControlCommand::kTakeover:
+      return answer_takeover(client, peer);
     case ControlCommand::kDrain:
       drain_clients_.push_back(client);
       if (phase_ == Phase::kStopping) return;

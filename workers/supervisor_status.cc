@@ -35,6 +35,8 @@ void add_page(QueueCounters& out, WorkerPage& page) {
   out.requeued = program.requeued;
   out.malformed = program.malformed;
   out.unreadable = counted(loop.malformed_messages);
+  out.given_up = counted(loop.given_up);
+  out.recovered = counted(loop.recovered);
   out.not_held = counted(loop.not_held);
   out.not_captured = counted(loop.not_captured);
   out.to_repeat = counted(loop.stream_dropped);
@@ -54,6 +56,8 @@ void add_page(QueueCounters& out, WorkerPage& page) {
 }  // namespace
 
 std::string Supervisor::worker_state(const Queue& queue) const {
+  if (!is_ours(queue)) return "handed over";
+  if (queue.former) return "retiring";
   if (queue.worker.pid <= 0) return phase_ == Phase::kStopping ? "ended" : "backing off";
   if (queue.shared().running.load(std::memory_order_relaxed) != queue.worker.pid) return "starting";
   switch (queue.shared().order.load(std::memory_order_relaxed)) {
@@ -91,6 +95,7 @@ QueueReport Supervisor::queue_report(const Queue& queue,
                 .last_end = queue.last_end,
                 .last_end_at = queue.last_end_at};
   add_page(out.counters, queue.shared());
+  out.counters.quarantined = queue.quarantined;
   out.counters.full_looks = queue.full_looks;
   out.counters.left = queue.left;
   out.counters.queue_full = queue.seen.queue_dropped;

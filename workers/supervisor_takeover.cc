@@ -5,10 +5,10 @@
 // successor begins. The former supervisor sees by the head that the queue is no longer its own,
 // leaves it alone, and ends when a successor runs on each. Should the new one die before that, it
 // takes its queues back.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +24,8 @@
 
 namespace fettle {
 namespace {
+
+constexpr std::chrono::seconds kPatience{5};
 
 bool exists(pid_t process) { return kill(process, 0) == 0 || errno != ESRCH; }
 
@@ -55,7 +57,7 @@ Result<void> Supervisor::find_estates() {
   }
   std::erase_if(estates_, [](const Estate& estate) { return !estate[Part::kSocket]; });
   if (options_.takeover) {
-    auto estates = ask_for_estates(options_.control);
+    auto estates = ask_for_estates(control_path());
     if (!estates) return std::unexpected(estates.error());
     estates_ = std::move(*estates);
   }
@@ -216,24 +218,19 @@ bool Supervisor::handed_over() {
 }
 
 Result<std::vector<Estate>> Supervisor::ask_for_estates(const std::string& path) {
-  const auto refuse = [&path](const std::string& why) {
-    return fail(ErrorCode::kUnavailable,
-                fmt::format("--takeover: {}: {}; is a fettle running that was given this "
-                            "--control?",
-                            path, why));
-  };
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return refuse("the path is too long");
-  path.copy(address.sun_path, path.size());
-  const Descriptor connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  auto connected = connect_control(path, kPatience);
+  if (!connected) {
+    return fail(connected.error().code, fmt::format("--takeover: {}", connected.error().message));
+  }
+  const Descriptor connection(*connected);
+  const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
+  fcntl(connection.get(), F_SETFL, 0);  // blocking
   setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  constexpr std::string_view kRequest = "takeover\n";
-  if (connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      send(connection.get(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) !=
-          static_cast<ssize_t>(kRequest.size())) {
-    return refuse(std::strerror(errno));
+  const std::string request = fmt::format("{}\n", control_command_name(ControlCommand::kTakeover));
+  if (send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size())) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("--takeover: {}: {}", path, std::strerror(errno)));
   }
   return receive_estates(connection.get());
 }

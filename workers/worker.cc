@@ -94,6 +94,7 @@ class Worker {
     const auto status = status_of(queue);  // before the peek: what comes in between is newer
     const auto unread = peek_id(heritage_.queue_fd);
     if (!status && !unread) return;
+    if (status && status->waiting == 0) return;
     const uint32_t upto = unread ? *unread - 1 : status->id_sequence;
     const bool accept =
         heritage_.options.on_crash == Verdict::kAccept && !heritage_.program->needs().drops_orphans;

@@ -51,7 +51,7 @@ in_router iptables -t mangle -A FORWARD -p tcp --dport 5001 -j NFQUEUE --queue-n
 
 printf 'restarted by a service manager\n'
 start manager "$router" "$python" "$live_dir/service_manager.py" "$work/notify" \
-  "$fettle" run "${arguments[@]}" --on-stop keep
+  "$fettle" run "${arguments[@]}" --control "$work/control" --on-stop keep
 manager_pid=$started
 wait_for 10 log_has manager "state READY" || die "it does not get ready"
 traffic_start
