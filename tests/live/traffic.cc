@@ -32,6 +32,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/bytes.h"
@@ -218,18 +219,19 @@ struct Report {
   uint64_t first = 0;      // the first alone
   uint64_t second = 0;     // the second alone
   uint64_t both = 0;
-  uint64_t corrupt = 0;  // anything else differs from what was sent
-  milliseconds longest_gap{0};
+  uint64_t corrupt = 0;         // anything else differs from what was sent
+  milliseconds longest_gap{0};  // of a flow, between two of its datagrams
 };
 
 struct Seen {
   std::vector<bool> sequences;
   uint64_t highest = 0;
+  Clock::time_point last{};  // when its newest came
 };
 
 class Receiver {
  public:
-  void take(const std::byte* bytes, size_t size) {
+  void take(const std::byte* bytes, size_t size, Clock::time_point now) {
     ++report.received;
     if (size < kPatternAt) {
       ++report.corrupt;
@@ -250,7 +252,7 @@ class Receiver {
       return;
     }
     ++(first && second ? report.both : first ? report.first : second ? report.second : report.none);
-    note(datagram);
+    note(datagram, now);
   }
 
   Report report;
@@ -259,9 +261,14 @@ class Receiver {
   static constexpr uint32_t kMaxFlows = 1024;
   static constexpr uint64_t kMaxSequence = 100'000'000;
 
-  void note(const Datagram& datagram) {
+  void note(const Datagram& datagram, Clock::time_point now) {
     if (flows_.size() <= datagram.flow) flows_.resize(datagram.flow + 1);
     Seen& seen = flows_[datagram.flow];
+    const auto before = std::exchange(seen.last, now);
+    if (before != Clock::time_point{}) {
+      report.longest_gap =
+          std::max(report.longest_gap, std::chrono::duration_cast<milliseconds>(now - before));
+    }
     if (seen.sequences.size() <= datagram.sequence) seen.sequences.resize(datagram.sequence + 4096);
     if (seen.sequences[datagram.sequence]) {
       ++report.duplicated;
@@ -323,12 +330,9 @@ int receive_all(const Arguments& arguments) {
       if (silence >= idle || (done && silence >= kSilence)) break;
       continue;
     }
-    if (receiver.report.received > 0) {
-      receiver.report.longest_gap = std::max(receiver.report.longest_gap, silence);
-    }
     last = now;
     for (int i = 0; i < got; ++i) {
-      receiver.take(bytes.data() + static_cast<size_t>(i) * kSlot, messages[i].msg_len);
+      receiver.take(bytes.data() + static_cast<size_t>(i) * kSlot, messages[i].msg_len, now);
     }
   }
   print_report(receiver.report);
