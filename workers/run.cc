@@ -28,6 +28,7 @@ struct RunFlags {
   bool fail_closed = false;
   bool no_gso = false;
   bool no_conntrack = false;
+  bool no_self_test = false;
   uint32_t copy_range = 0;
   uint32_t watchdog = 2000;
   uint32_t drain_time = 1000;
@@ -64,6 +65,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   if (flags.fail_open || flags.fail_closed) options.fail_open = flags.fail_open;
   options.gso = !flags.no_gso;
   options.conntrack = !flags.no_conntrack;
+  options.self_test = !flags.no_self_test;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
   options.on_stop = flags.on_stop == "drain"  ? RunOptions::OnStop::kDrain
                     : flags.on_stop == "keep" ? RunOptions::OnStop::kKeep
@@ -161,6 +163,10 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
   command
       ->add_flag("--no-conntrack", flags->no_conntrack,
                  "Do not ask how the kernel's NAT helpers and SYNPROXY shift TCP streams")
+      ->option_text(" ");
+  command
+      ->add_flag("--no-self-test", flags->no_self_test,
+                 "Start without sending a packet through each queue in a namespace of its own")
       ->option_text(" ");
   *copy_range =
       command

@@ -86,6 +86,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   if (!captures) return std::unexpected(captures.error());
   out->captures_ = std::move(*captures);
   out->warn_of_short_copies(*out->program_);
+  if (auto tested = out->test_queues(); !tested) return std::unexpected(tested.error());
   if (auto watched = out->watch_signals(); !watched) return std::unexpected(watched.error());
   if (auto found = out->find_estates(); !found) return std::unexpected(found.error());
   if (!out->options_.takeover) {  // else when its workers run

@@ -51,6 +51,7 @@ struct RunOptions {
   uint32_t stream_wait = 40;      // milliseconds (core/stream.h, StreamLimits::tail_wait)
   std::optional<bool> fail_open;  // nothing: what the rules say, and else true
   bool gso = true;
+  bool self_test = true;               // a packet through each queue before real ones come
   bool conntrack = true;               // where rules edit TCP streams, and the kernel offers it
   std::optional<uint32_t> copy_range;  // nothing: what the rules need
   Verdict on_crash = Verdict::kAccept;
@@ -127,6 +128,7 @@ class Supervisor {
 
   explicit Supervisor(RunOptions options);
   Result<void> open_queue(uint16_t number);
+  Result<void> test_queues() const;
   Result<void> watch_signals();
   bool fails_open(const Program& program) const;
   QueueSettings settings_for(uint16_t queue, const Program& program) const;

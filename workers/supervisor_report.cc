@@ -6,6 +6,7 @@
 
 #include "core/counters.h"
 #include "workers/queue_owner.h"
+#include "workers/self_test.h"
 #include "workers/supervisor.h"
 #include "workers/worker.h"
 
@@ -15,6 +16,25 @@ namespace {
 constexpr auto kQuiet = std::chrono::seconds(10);  // between two lines about one queue's losses
 
 }  // namespace
+
+Result<void> Supervisor::test_queues() const {
+  if (!options_.self_test) return {};
+  std::vector<QueueSettings> queues;
+  for (uint32_t queue = options_.first_queue; queue <= options_.last_queue; ++queue) {
+    queues.push_back(settings_for(static_cast<uint16_t>(queue), *program_));
+  }
+  const SelfTest test = run_self_test(queues, options_.receive_buffer);
+  if (test.outcome == SelfTest::Outcome::kFailed) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("self-test: {}; this kernel would not mend packets ('fettle doctor' "
+                            "looks for the cause, --no-self-test starts all the same)",
+                            test.text));
+  }
+  const bool passed = test.outcome == SelfTest::Outcome::kPassed;
+  spdlog::info("self-test: {}{} ({} ms)", passed ? "" : "cannot be done here: ", test.text,
+               test.took.count());
+  return {};
+}
 
 void Supervisor::report_losses(Clock::time_point now) {
   next_report_ = now + kReportInterval;
