@@ -1,12 +1,13 @@
 // fettle run: the supervisor and its workers.
-#include <charconv>
 #include <memory>
+#include <tuple>
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <CLI/CLI.hpp>
 
 #include "workers/commands.h"
+#include "workers/queue_range.h"
 #include "workers/supervisor.h"
 #include "workers/topology.h"
 
@@ -34,29 +35,11 @@ struct RunFlags {
   uint32_t drain_time = 1000;
 };
 
-bool parse_queue(std::string_view text, uint16_t* queue) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *queue);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
-Result<void> parse_queue_balance(std::string_view text, RunOptions* options) {
-  const size_t colon = text.find(':');
-  const std::string_view last = colon == std::string_view::npos ? text : text.substr(colon + 1);
-  if (parse_queue(text.substr(0, colon), &options->first_queue) &&
-      parse_queue(last, &options->last_queue) && options->first_queue <= options->last_queue) {
-    return {};
-  }
-  return fail(ErrorCode::kUsage,
-              fmt::format("--queue-balance: found \"{}\", expected a queue like 0 or "
-                          "a range like 0:3, with numbers from 0 to 65535",
-                          text));
-}
-
 Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) {
   RunOptions options = flags.options;
-  if (auto parsed = parse_queue_balance(flags.queue_balance, &options); !parsed) {
-    return std::unexpected(parsed.error());
-  }
+  const auto queues = parse_queue_range(flags.queue_balance);
+  if (!queues) return std::unexpected(queues.error());
+  std::tie(options.first_queue, options.last_queue) = *queues;
   auto cpus = usable_cpus();
   if (!cpus) return std::unexpected(cpus.error());
   if (!flags.cpus.empty()) cpus = parse_cpu_list(flags.cpus, *cpus);

@@ -1,0 +1,50 @@
+#include "workers/doctor_facts.h"
+
+#include <gtest/gtest.h>
+
+namespace fettle {
+namespace {
+
+using Cpus = std::vector<int>;
+
+TEST(DoctorFactsTest, CpuLists) {
+  EXPECT_EQ(read_cpu_list("0-2,8"), (Cpus{0, 1, 2, 8}));
+  EXPECT_EQ(read_cpu_list("1"), Cpus{1});
+  EXPECT_TRUE(read_cpu_list("").empty());
+  EXPECT_EQ(read_cpu_list("x,3-1,2"), Cpus{2});
+  EXPECT_EQ(read_cpu_list("8190-4294967295"), Cpus{8190});  // no number that fits
+  EXPECT_EQ(read_cpu_list("0-999999").size(), 8192u);
+}
+
+TEST(DoctorFactsTest, CpuMasks) {
+  EXPECT_EQ(read_cpu_mask("3"), (Cpus{0, 1}));
+  EXPECT_EQ(read_cpu_mask("00000002,80000001"), (Cpus{0, 31, 33}));
+  EXPECT_TRUE(read_cpu_mask("0").empty());
+}
+
+TEST(DoctorFactsTest, Swap) {
+  EXPECT_EQ(read_swap("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"), 0u);
+  EXPECT_EQ(read_swap("Filename Type Size Used Priority\n"
+                      "/dev/vda2                               partition\t2097148\t\t12\t\t-2\n"
+                      "/swapfile                               file\t\t1000\t\t0\t\t-3\n"),
+            2098148u);
+}
+
+TEST(DoctorFactsTest, KernelOptions) {
+  constexpr std::string_view kConfig =
+      "# CONFIG_A is not set\nCONFIG_NOT_CONFIG_B=y\nCONFIG_B=m\nCONFIG_BB=y\n";
+  EXPECT_EQ(config_value(kConfig, "CONFIG_A"), "");
+  EXPECT_EQ(config_value(kConfig, "CONFIG_B"), "m");
+  EXPECT_EQ(config_value(kConfig, "CONFIG_C"), "");
+}
+
+// Whoever runs it: what this machine has is found without harm.
+TEST(DoctorFactsTest, ThisMachine) {
+  const HostFacts facts = gather_facts(0, 65535);
+  EXPECT_FALSE(facts.release.empty());
+  EXPECT_GT(facts.receive_buffer, 0u);
+  EXPECT_TRUE(facts.forwards4.has_value());
+}
+
+}  // namespace
+}  // namespace fettle

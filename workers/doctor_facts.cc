@@ -1,0 +1,297 @@
+#include "workers/doctor_facts.h"
+
+#include <net/if.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include <cap-ng.h>
+#include <fmt/format.h>
+
+#include "core/nfqueue.h"
+#include "workers/device_features.h"
+#include "workers/queue_owner.h"
+#include "workers/run_tool.h"
+
+namespace fettle {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kLongestFile = 4 << 20;
+constexpr int kMostCpus = 8192;
+
+std::optional<std::string> read_file(const fs::path& path) {
+  std::ifstream file(path);
+  if (!file) return std::nullopt;
+  std::string text;
+  std::array<char, 4096> piece;  // /proc/sys refuses to fill a large buffer (ENOMEM)
+  while (text.size() < kLongestFile) {
+    file.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<size_t>(file.gcount()));
+    if (!file) break;
+  }
+  return text;
+}
+
+std::string_view line_of(std::string_view text) { return text.substr(0, text.find('\n')); }
+
+std::optional<int> read_number(const fs::path& path) {
+  const auto text = read_file(path);
+  int number = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc{})
+    return std::nullopt;
+  return number;
+}
+
+std::optional<std::string> read_config(const std::string& release) {
+  if (access("/proc/config.gz", R_OK) == 0) {
+    if (const auto text = run_tool({"zcat", "/proc/config.gz"}); text && text->good()) {
+      return text->out;
+    }
+  }
+  if (auto text = read_file("/boot/config-" + release)) return text;
+  return read_file(fmt::format("/lib/modules/{}/config", release));
+}
+
+void gather_queues(uint32_t first, uint32_t last, HostFacts* facts) {
+  constexpr std::string_view kProcess = "(process ";
+  for (const QueueStatus& row : read_queue_status()) {
+    if (row.queue < first || row.queue > last) continue;
+    QueueFacts queue{.queue = row.queue, .owner = queue_owner(row.queue), .processes = {}};
+    queue.fettle = queue.owner.starts_with("fettle");
+    for (size_t at = 0; (at = queue.owner.find(kProcess, at)) != std::string::npos;) {
+      at += kProcess.size();
+      queue.processes.push_back(std::atoi(queue.owner.c_str() + at));
+    }
+    facts->queues.push_back(std::move(queue));
+  }
+}
+
+// ---- the firewall ------------------------------------------------------------------------------
+
+void read_saved(const char* program, const char* tool, HostFacts* facts) {
+  const auto saved = run_tool({program});
+  if (!saved) return;
+  facts->has_iptables = true;
+  if (saved->good()) {
+    read_iptables(saved->out, tool, &facts->firewall);
+  } else {
+    facts->unread.push_back(fmt::format("{}: {}", program, saved->complaint()));
+  }
+}
+
+// Rules of the older tables, which iptables-nft does not see; names_file lists those that there
+// are.
+void read_legacy(const char* program, const char* usual, const char* tool, const char* names_file,
+                 HostFacts* facts) {
+  const auto names = read_file(names_file);
+  const auto legacy = find_tool(program);
+  const auto standard = find_tool(usual);
+  if (!names || names->empty() || !legacy || !standard) return;
+  std::error_code ignored;
+  if (fs::canonical(*legacy, ignored) != fs::canonical(*standard, ignored) ||
+      fs::canonical(*standard, ignored).filename() != "xtables-legacy-multi") {
+    read_saved(program, tool, facts);
+  }
+}
+
+void gather_firewall(HostFacts* facts) {
+  read_saved("iptables-save", "iptables", facts);
+  read_saved("ip6tables-save", "ip6tables", facts);
+  read_legacy("iptables-legacy-save", "iptables-save", "iptables-legacy",
+              "/proc/net/ip_tables_names", facts);
+  read_legacy("ip6tables-legacy-save", "ip6tables-save", "ip6tables-legacy",
+              "/proc/net/ip6_tables_names", facts);
+  if (const auto json = run_tool({"nft", "-j", "list", "ruleset"})) {
+    facts->has_nft = true;
+    const auto text = run_tool({"nft", "-a", "list", "ruleset"});
+    if (!json->good()) {
+      facts->unread.push_back(fmt::format("nft: {}", json->complaint()));
+    } else if (!read_nft(json->out, text ? text->out : "", &facts->firewall)) {
+      facts->unread.push_back("nft: it prints no JSON (nft -j list ruleset)");
+    }
+  } else {
+    facts->unread.push_back("nft is not installed (apt-get install nftables)");
+  }
+  for (const char* family : {"-4", "-6"}) {
+    if (const auto rules = run_tool({"ip", family, "rule"})) facts->ip_rules += rules->out;
+  }
+}
+
+// ---- devices and CPUs --------------------------------------------------------------------------
+
+void gather_interrupts(const fs::path& device, DeviceFacts* facts) {
+  std::error_code ignored;
+  for (const char* place : {"device/msi_irqs", "device/../msi_irqs"}) {
+    for (const auto& entry : fs::directory_iterator(device / place, ignored)) {
+      const int number = std::atoi(entry.path().filename().c_str());
+      const fs::path irq = fmt::format("/proc/irq/{}", number);
+      auto cpus = read_file(irq / "effective_affinity_list");
+      if (!cpus || cpus->size() < 2) cpus = read_file(irq / "smp_affinity_list");
+      if (cpus) facts->interrupts.push_back({number, read_cpu_list(line_of(*cpus))});
+    }
+    if (!facts->interrupts.empty()) return;
+  }
+}
+
+void gather_receive_queues(const fs::path& device, DeviceFacts* facts) {
+  std::error_code ignored;
+  for (const auto& queue : fs::directory_iterator(device / "queues", ignored)) {
+    const auto mask = read_file(queue.path() / "rps_cpus");
+    if (!mask) continue;
+    auto cpus = read_cpu_mask(line_of(*mask));
+    if (!cpus.empty()) facts->rps.push_back(std::move(cpus));
+  }
+}
+
+DeviceFacts gather_device(const std::string& name, unsigned index) {
+  DeviceFacts facts;
+  facts.name = name;
+  const DeviceFeatures features = read_device_features(name);
+  facts.bridge = features.driver == "bridge";
+  facts.physical = !features.bus.empty();
+  facts.gro = features.gro;
+  facts.lro = features.lro;
+  facts.hardware_offload = features.hardware_offload;
+  facts.rp_filter = read_number(fmt::format("/proc/sys/net/ipv4/conf/{}/rp_filter", name));
+  // /sys may be that of another network namespace.
+  const fs::path device = fs::path("/sys/class/net") / name;
+  if (facts.physical && read_number(device / "ifindex") == static_cast<int>(index)) {
+    gather_interrupts(device, &facts);
+    gather_receive_queues(device, &facts);
+  }
+  return facts;
+}
+
+void gather_devices(HostFacts* facts) {
+  const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(if_nameindex(),
+                                                                                 if_freenameindex);
+  for (const auto* one = all.get(); one && one->if_index != 0; ++one) {
+    if (std::string_view(one->if_name) == "lo") continue;
+    facts->devices.push_back(gather_device(one->if_name, one->if_index));
+  }
+}
+
+bool runs(std::string_view command) {
+  std::error_code ignored;
+  for (const auto& process : fs::directory_iterator("/proc", ignored)) {
+    const std::string name = process.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto comm = read_file(process.path() / "comm");
+    if (comm && line_of(*comm) == command) return true;
+  }
+  return false;
+}
+
+void gather_cpus(HostFacts* facts) {
+  const fs::path root = "/sys/devices/system/cpu";
+  if (const auto isolated = read_file(root / "isolated")) {
+    facts->isolated_cpus = read_cpu_list(line_of(*isolated));
+  }
+  const auto online = read_file(root / "online");
+  for (const int cpu : read_cpu_list(online ? line_of(*online) : "")) {
+    const auto governor = read_file(root / fmt::format("cpu{}/cpufreq/scaling_governor", cpu));
+    if (governor) facts->governors.emplace_back(cpu, line_of(*governor));
+  }
+  facts->irqbalance = runs("irqbalance");
+  facts->swap_kib = read_swap(read_file("/proc/swaps").value_or(""));
+  facts->swappiness = read_number("/proc/sys/vm/swappiness");
+}
+
+void gather_settings(HostFacts* facts) {
+  const fs::path net = "/proc/sys/net";
+  facts->be_liberal = read_number(net / "netfilter/nf_conntrack_tcp_be_liberal");
+  facts->bridge_calls_iptables = read_number(net / "bridge/bridge-nf-call-iptables");
+  facts->bridge_calls_ip6tables = read_number(net / "bridge/bridge-nf-call-ip6tables");
+  facts->forwards4 = read_number(net / "ipv4/ip_forward");
+  facts->forwards6 = read_number(net / "ipv6/conf/all/forwarding");
+  facts->rp_filter = read_number(net / "ipv4/conf/all/rp_filter");
+}
+
+}  // namespace
+
+HostFacts gather_facts(uint32_t first, uint32_t last) {
+  HostFacts facts;
+  utsname names{};
+  if (uname(&names) == 0) facts.release = names.release;
+  facts.config = read_config(facts.release);
+  facts.net_admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) != 0;
+  if (const auto socket = QueueSocket::open(kWantedBuffer)) {
+    facts.receive_buffer = socket->receive_buffer();
+  }
+  facts.queue_module = access("/proc/net/netfilter/nfnetlink_queue", F_OK) == 0;
+  gather_queues(first, last, &facts);
+  gather_firewall(&facts);
+  gather_settings(&facts);
+  gather_devices(&facts);
+  gather_cpus(&facts);
+  return facts;
+}
+
+std::vector<int> read_cpu_list(std::string_view text) {
+  std::vector<int> out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(','), text.size());
+    const std::string_view part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    int first = 0;
+    const char* const stop = part.data() + part.size();
+    const auto begin = std::from_chars(part.data(), stop, first);
+    int last = first;
+    if (begin.ec != std::errc{}) continue;
+    if (begin.ptr != stop && *begin.ptr == '-') std::from_chars(begin.ptr + 1, stop, last);
+    for (int cpu = std::max(first, 0); cpu <= last && cpu < kMostCpus; ++cpu) out.push_back(cpu);
+  }
+  return out;
+}
+
+std::vector<int> read_cpu_mask(std::string_view text) {
+  std::vector<int> out;
+  int cpu = 0;
+  for (size_t i = text.size(); i-- > 0 && cpu < kMostCpus;) {
+    if (text[i] == ',') continue;
+    uint32_t digit = 0;
+    if (std::from_chars(text.data() + i, text.data() + i + 1, digit, 16).ec != std::errc{})
+      continue;
+    for (int bit = 0; bit < 4; ++bit) {
+      if ((digit >> bit & 1) != 0) out.push_back(cpu + bit);
+    }
+    cpu += 4;
+  }
+  return out;
+}
+
+// Filename, Type, Size, Used, Priority.
+uint64_t read_swap(std::string_view text) {
+  uint64_t sum = 0;
+  for (size_t row = 0; !text.empty(); ++row) {
+    const std::string_view line = line_of(text);
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const size_t type = line.find_first_of(" \t");
+    const size_t size = line.find_first_of("0123456789", std::min(type, line.size()));
+    uint64_t kib = 0;
+    if (row > 0 && size != std::string_view::npos) {
+      std::from_chars(line.data() + size, line.data() + line.size(), kib);
+    }
+    sum += kib;
+  }
+  return sum;
+}
+
+std::string config_value(std::string_view config, std::string_view option) {
+  const std::string wanted = fmt::format("{}=", option);
+  for (size_t at = 0; (at = config.find(wanted, at)) != std::string_view::npos; ++at) {
+    if (at > 0 && config[at - 1] != '\n') continue;
+    return std::string(line_of(config.substr(at + wanted.size())));
+  }
+  return "";
+}
+
+}  // namespace fettle
