@@ -26,29 +26,35 @@ TEST(ControlRequest, CommandsAreWords) {
 }
 
 TEST(ControlRequest, TheRestIsQuoted) {
-  expect_refused("", "request: found an empty line, expected one of status, reload, drain");
-  expect_refused("   ", "request: found an empty line, expected one of status, reload, drain");
-  expect_refused("statsu",
-                 "request: found \"statsu\", expected one of status, reload, drain; did you mean "
-                 "\"status\"?");
-  expect_refused("GET / HTTP/1.1\r",
-                 "request: found \"GET / HTTP/1.1\\r\", expected one of status, reload, drain");
+  expect_refused("",
+                 "request: found an empty line, expected one of status, reload, drain, takeover");
+  expect_refused("   ",
+                 "request: found an empty line, expected one of status, reload, drain, takeover");
+  expect_refused(
+      "statsu",
+      "request: found \"statsu\", expected one of status, reload, drain, takeover; did you mean "
+      "\"status\"?");
+  expect_refused(
+      "GET / HTTP/1.1\r",
+      "request: found \"GET / HTTP/1.1\\r\", expected one of status, reload, drain, takeover");
   expect_refused("drain now", "request: found \"drain now\", expected \"drain\" alone");
-  expect_refused("STATUS", "request: found \"STATUS\", expected one of status, reload, drain");
+  expect_refused("STATUS",
+                 "request: found \"STATUS\", expected one of status, reload, drain, takeover");
 }
 
 TEST(ControlRequest, WhatATerminalWouldObeyIsSpeltOut) {
-  expect_refused(std::string_view("\x1b[2J\0\xff", 6),
-                 "request: found \"\\x1b[2J\\x00\\xff\", expected one of status, reload, drain");
+  expect_refused(
+      std::string_view("\x1b[2J\0\xff", 6),
+      "request: found \"\\x1b[2J\\x00\\xff\", expected one of status, reload, drain, takeover");
 }
 
 TEST(ControlRequest, ALongLineIsCut) {
   expect_refused(std::string(kLongestRequest + 1, 'x'),
                  "request: found a line of more than 256 bytes, \"" + std::string(60, 'x') +
-                     "...\", expected one of status, reload, drain");
-  expect_refused(
-      std::string(kLongestRequest, 'x'),
-      "request: found \"" + std::string(60, 'x') + "...\", expected one of status, reload, drain");
+                     "...\", expected one of status, reload, drain, takeover");
+  expect_refused(std::string(kLongestRequest, 'x'),
+                 "request: found \"" + std::string(60, 'x') +
+                     "...\", expected one of status, reload, drain, takeover");
 }
 
 }  // namespace

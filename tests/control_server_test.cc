@@ -127,7 +127,7 @@ TEST_F(ControlServerTest, MalformedLinesAreQuoted) {
   EXPECT_EQ(
       answer_to(client("stats\n")),
       "{\"exit\":64,\"message\":\"request: found \\\"stats\\\", expected one of status, reload, "
-      "drain; did you mean \\\"status\\\"?\"}\n");
+      "drain, takeover; did you mean \\\"status\\\"?\"}\n");
   const std::string answer = answer_to(client(std::string(100'000, 'x')));
   EXPECT_NE(answer.find("found a line of more than 256 bytes"), std::string::npos) << answer;
   EXPECT_EQ(server_->counts().malformed, 2u);

@@ -162,8 +162,8 @@ TEST(ProgramTest, WhatMustChangeIsDroppedWhereAStepMisses) {
     Bench bench((rules + (must ? "must-change = true\n" : "")).c_str());
     ByteVector bytes = udp().build().bytes;
     EXPECT_EQ(bench.run(bytes).verdict, must ? Verdict::kDrop : Verdict::kAccept);
-    EXPECT_EQ(bench.program.needs().must_change, must);
-    EXPECT_EQ(bench.program.needs().drops_orphans, must) << "what nobody has seen is not changed";
+    EXPECT_EQ(bench.program->needs().must_change, must);
+    EXPECT_EQ(bench.program->needs().drops_orphans, must) << "what nobody has seen is not changed";
   }
 }
 
