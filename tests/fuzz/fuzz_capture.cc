@@ -10,14 +10,13 @@
 
 #include "core/capture.h"
 #include "core/link_layer.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using fettle::CaptureReader;
 
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fettle::fuzz::check;
 
 size_t read_all(CaptureReader& reader, const uint8_t* data, size_t size) {
   size_t at = 0;

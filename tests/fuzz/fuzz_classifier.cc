@@ -15,47 +15,25 @@
 #include <pcap/bpf.h>
 
 #include "rules/classifier.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace fettle;
+using fuzz::Input;
 
-// Bytes in turn; zeros after the last.
-class Input {
- public:
-  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-  bool empty() const { return at_ >= size_; }
-  uint8_t byte() { return empty() ? 0 : data_[at_++]; }
-  uint32_t below(uint32_t n) { return byte() % n; }
-  // Mostly a small one, so that rules and packets meet; the ends of the range by single bytes.
-  uint32_t number(uint32_t most) {
-    const uint8_t first = byte();
-    if (first == 0xff) return most;
-    if (first == 0xfe) return most - std::min<uint32_t>(most, byte());
-    if (first >= 0xf0) {
-      uint32_t out = 0;
-      for (int i = 0; i < 4; ++i) out = out << 8 | byte();
-      return std::min(out, most);
-    }
-    return std::min<uint32_t>(first, most);
-  }
-  Address address(Family family) {
-    Address out;
-    out.family = family;
-    for (size_t i = 0; i < out.size(); i += 4) store_be32(out.bytes.data() + i, number(~0u));
-    return out;
-  }
-  InterfaceName interface() {
-    constexpr std::array<std::string_view, 6> kNames{"",      "eth0", "eth1",
-                                                     "eth10", "wlan", "a-name-of-full-"};
-    return interface_name(kNames[below(kNames.size())]);
-  }
+Address address_of(Input& in, Family family) {
+  Address out;
+  out.family = family;
+  for (size_t i = 0; i < out.size(); i += 4) store_be32(out.bytes.data() + i, in.number(~0u));
+  return out;
+}
 
- private:
-  const uint8_t* data_;
-  size_t size_;
-  size_t at_ = 0;
-};
+InterfaceName interface_of(Input& in) {
+  constexpr std::array<std::string_view, 6> kNames{"",      "eth0", "eth1",
+                                                   "eth10", "wlan", "a-name-of-full-"};
+  return interface_name(kNames[in.below(kNames.size())]);
+}
 
 constexpr uint32_t kPacketSize = 96;
 
@@ -66,7 +44,7 @@ void make_packet(Input& in, std::byte* at) {
   constexpr std::array<uint8_t, 8> kProtocols{6, 17, 17, 1, 58, 132, 136, 47};
   const uint8_t protocol = kProtocols[in.below(kProtocols.size())];
   const Family family = wide ? Family::kIpv6 : Family::kIpv4;
-  const Address src = in.address(family), dst = in.address(family);
+  const Address src = address_of(in, family), dst = address_of(in, family);
   if (wide) {
     store_be32(at, 0x60000000 | in.number(255) << 20);
     store_be16(at + 4, kPacketSize - 40);
@@ -104,13 +82,13 @@ Operand operand(Input& in, Key key) {
       return in.below(2) ? Family::kIpv6 : Family::kIpv4;
     case Key::kSrc:
     case Key::kDst: {
-      const Address address = in.address(in.below(2) ? Family::kIpv6 : Family::kIpv4);
+      const Address address = address_of(in, in.below(2) ? Family::kIpv6 : Family::kIpv4);
       const uint32_t length = in.below(address.bits() + 1);
       return Prefix{mask_address(address, length), static_cast<uint8_t>(length)};
     }
     case Key::kIn:
     case Key::kOut: {
-      InterfacePattern out{.name = in.interface(), .mask = {}};
+      InterfacePattern out{.name = interface_of(in), .mask = {}};
       const uint32_t size = in.below(2) ? in.below(16) : 16;
       std::fill_n(out.mask.begin(), size, '\xff');
       std::fill(out.name.begin() + size, out.name.end(), '\0');
@@ -184,8 +162,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const Packet packet = metadata_only ? Packet{} : parse({bytes.get(), kPacketSize});
   if (!metadata_only && packet.malformed()) return 0;
-  const Metadata metadata{.in = in.interface(),
-                          .out = in.interface(),
+  const Metadata metadata{.in = interface_of(in),
+                          .out = interface_of(in),
                           .mark = in.number(~0u),
                           .hook = Hook{static_cast<uint8_t>(in.below(5))},
                           .family = in.below(2) ? Family::kIpv6 : Family::kIpv4};

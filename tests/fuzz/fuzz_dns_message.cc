@@ -11,15 +11,14 @@
 
 #include "core/bytes.h"
 #include "rules/dns_message.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace fettle;
 using Bytes = std::span<const std::byte>;
 
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
 
 // What a message says, by a decoder of its own: names whole and in lower case, the rest as it is.
 class Meaning {

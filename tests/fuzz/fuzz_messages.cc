@@ -14,14 +14,12 @@
 #include "core/checksum.h"
 #include "rules/compile.h"
 #include "rules/parse.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace fettle;
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
 
 constexpr const char* kSteps[] = {
     R"([{ translate = "t", at = "anywhere", as = "text" }, { content-length = true }])",

@@ -16,14 +16,14 @@
 #include "core/describe.h"
 #include "core/mangle.h"
 #include "core/offload.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/judged_packet.h"
 
 namespace {
 
 using namespace fettle;
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
+using fuzz::same_layout;
 
 struct EditBytes {
   uint8_t kind;
@@ -65,13 +65,6 @@ Edit apply(Packet& packet, const EditBytes& edit) {
     default:
       return clamp_mss(packet, port);
   }
-}
-
-bool same_layout(const Packet& a, const Packet& b) {
-  return a.size == b.size && a.length == b.length && a.transport == b.transport &&
-         a.payload == b.payload && a.transport_end == b.transport_end && a.family == b.family &&
-         a.protocol == b.protocol && a.stop == b.stop && a.fragment == b.fragment &&
-         a.later_fragment == b.later_fragment;
 }
 
 bool all_covered_is_zero(const Packet& packet) {

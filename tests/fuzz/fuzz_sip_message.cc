@@ -8,15 +8,14 @@
 
 #include "rules/sip_message.h"
 #include "rules/text_message.h"
+#include "tests/fuzz/input.h"
 
 namespace fettle {
 namespace {
 
 using Find = void(const AddressTable&, std::span<const std::byte>, EditList&) noexcept;
 
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
 
 AddressTable make_table(bool reverse) {
   std::vector<TableEntry> entries;

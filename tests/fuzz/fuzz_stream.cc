@@ -13,14 +13,12 @@
 
 #include "core/bytes.h"
 #include "core/stream.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace fettle;
-
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::check;
 
 using Step = std::array<uint8_t, 16>;
 

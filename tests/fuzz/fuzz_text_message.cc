@@ -8,6 +8,7 @@
 #include <string>
 
 #include "rules/text_message.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
@@ -18,9 +19,7 @@ std::optional<fettle::ContentLength> find(const std::string& text) {
   return fettle::find_content_length({bytes.get(), text.size()});
 }
 
-void check(bool holds) {
-  if (!holds) std::abort();
-}
+using fettle::fuzz::check;
 
 }  // namespace
 
