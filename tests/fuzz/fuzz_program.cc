@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "core/checksum.h"
 #include "core/describe.h"
 #include "core/offload.h"
 #include "core/raw_capture.h"
@@ -23,6 +22,7 @@
 #include "rules/parse.h"
 #include "tests/fuzz/held_streams.h"
 #include "tests/fuzz/rule_words.h"
+#include "tests/packet_mend.h"
 
 namespace fettle::fuzz {
 namespace {
@@ -162,46 +162,16 @@ class Run {
 
   // The packet as a queue or a capture hands it on.
   Packet make(std::span<std::byte> bytes, uint8_t how, Hook hook) {
-    if ((how & kMended) != 0) mend_lengths(bytes);
+    if ((how & kMended) != 0) testing::mend_lengths(bytes);
     Packet packet = parse(bytes);
     const bool tcp = packet.has_transport() && packet.is(Protocol::kTcp);
     if ((how & kNext) != 0 && tcp) sequence_.put_into(packet);
-    if ((how & kMended) != 0) mend_checksums(packet, (how & (kNotReady | kGso)) != 0);
+    if ((how & kMended) != 0) testing::mend_checksums(packet, (how & (kNotReady | kGso)) != 0);
     if ((how & kRecorded) != 0) return packet;
     const uint32_t info =
         ((how & kGso) != 0 ? kSkbGso : 0) | ((how & kNotReady) != 0 ? kSkbCsumNotReady : 0);
     packet.plan = checksum_plan(packet, hook, info, (how & kCut) == 0 && !packet.truncated());
     return packet;
-  }
-
-  static void mend_lengths(std::span<std::byte> bytes) {
-    const Packet packet = parse(bytes);
-    if (packet.header == 0 || bytes.size() > 65535) return;
-    const auto size = static_cast<uint16_t>(bytes.size());
-    const bool wide = packet.family == Family::kIpv6;
-    store_be16(bytes.data() + (wide ? 4 : 2), static_cast<uint16_t>(size - (wide ? 40 : 0)));
-    const Packet again = parse(bytes);
-    if (again.is(Protocol::kUdp) && again.transport != 0 && again.transport + 8 <= size) {
-      store_be16(bytes.data() + again.transport + 4, static_cast<uint16_t>(size - again.transport));
-    }
-  }
-
-  static void mend_checksums(const Packet& packet, bool unfinished) {
-    if (packet.malformed()) return;
-    if (packet.family == Family::kIpv4) {
-      store(packet.data + 10, ipv4_header_checksum({packet.data, packet.header}));
-    }
-    const int field = checksum_field(packet.protocol);
-    if (!packet.has_transport() || packet.truncated() || field < 0) return;
-    std::byte* at = packet.data + packet.transport + field;
-    if (packet.is(Protocol::kSctp)) {
-      store(at,
-            sctp_crc32c({packet.data + packet.transport, packet.transport_end - packet.transport}));
-    } else if (unfinished) {
-      store(at, fold(pseudo_header_sum(packet)));
-    } else {
-      store(at, full_transport_checksum(packet));
-    }
   }
 
   ProgramState state() {
