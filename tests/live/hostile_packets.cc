@@ -2,97 +2,41 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
 
 #include "core/address.h"
-#include "core/checksum.h"
+#include "core/packet.h"
 #include "tests/packet_mend.h"
 
 namespace fettle::testing {
 namespace {
 
-using namespace std::string_view_literals;
-
-// Who talks to whom, so that the recipes' rules match: inside and outside, both ways.
-constexpr std::array<std::array<const char*, 2>, 6> kPairs4{{{"10.9.1.2", "203.0.113.9"},
-                                                             {"10.9.4.7", "198.51.100.9"},
-                                                             {"10.1.0.3", "203.0.113.53"},
-                                                             {"10.20.4.7", "198.51.100.9"},
-                                                             {"198.51.100.1", "203.0.113.9"},
-                                                             {"10.1.0.2", "10.2.0.2"}}};
-constexpr std::array<std::array<const char*, 2>, 6> kPairs6{{{"fd00:9::2", "2001:db8::9"},
-                                                             {"fd00:9:1::7", "2001:db8::9"},
-                                                             {"fd00:1::3", "2001:db8::53"},
-                                                             {"fd00:1::2", "fd00:2::2"},
-                                                             {"2001:db8:1::1", "2001:db8::9"},
-                                                             {"fd00:9::3", "2001:db8::5060"}}};
-constexpr std::array<uint16_t, 10> kPorts{21, 53, 69, 80, 1069, 1331, 5060, 6000, 9999, 40000};
-constexpr std::array<uint8_t, 12> kEdges{0, 1, 2, 3, 4, 7, 8, 0x7f, 0x80, 0xfe, 0xff, 0x45};
 constexpr size_t kConnections = 256;
-// Those of kTexts that go over TCP.
+// Those texts that go over TCP.
 constexpr std::array<size_t, 6> kStreamTexts{0, 1, 2, 3, 4, 6};
-
-struct Text {
-  uint16_t port;
-  std::string_view bytes;
-};
-constexpr std::array<Text, 11> kTexts{
-    {{5060,
-      "INVITE sip:x@203.0.113.9 SIP/2.0\r\nVia: SIP/2.0/UDP 10.9.1.2:5062;branch=z9hG4bK1\r\n"
-      "From: \"10.9.1.2\" <sip:a@10.9.1.2>;tag=1\r\nCall-ID: 1@10.9.1.2\r\nContent-Type: "
-      "application/sdp\r\nContent-Length: 61\r\n\r\nv=0\r\no=a 1 1 IN IP4 "
-      "10.9.1.2\r\ns=10.9.1.2\r\n"
-      "c=IN IP4 10.9.1.2\r\n"},
-     {5060, "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 198.51.100.1:5062\r\nl: 0\r\n\r\n"},
-     {21,
-      "220 ready\r\nUSER a\r\nPORT 10,9,1,2,4,1\r\n227 Entering (10,9,4,9,4,1)\r\n"
-      "EPRT |1|10.9.1.2|1025|\r\nEPRT |2|fd00:9:1::7|1025|\r\n"},
-     {80, "GET / HTTP/1.1\r\nHost: www.example.net:80\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n"},
-     {80,
-      "HTTP/1.1 200 OK\r\nServer: a\r\nLocation: http://web.lan/x\r\nX-Powered-By: y\r\n"
-      "Content-Length: 5\r\n\r\nhello"},
-     {53,
-      "\x12\x34\x81\x80\0\1\0\1\0\0\0\0\3www\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0<\0\4\xc6"
-      "3d\1"sv},
-     {53,
-      "\0\x25\x12\x34\x81\x80\0\1\0\1\0\0\0\0\3www\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0<\0\4\xc6"
-      "3d\1"sv},  // over TCP
-     {1331, "KA\1\0\x0a\x14\4\7\0\0\0\0"sv},
-     {9999, "KA 10.9.4.7:7777 n1 10.9.1.2,198.51.100.1"},
-     {69,
-      "\0\1boot\0octet\0tsize\0"
-      "0\0"sv},
-     {69, "\0\4\0\1"sv}}};
-
-uint16_t port_of(Chance& chance) {
-  return chance.one_in(8) ? static_cast<uint16_t>(chance.word()) : chance.of(kPorts);
-}
 
 }  // namespace
 
 HostilePackets::HostilePackets(uint64_t seed, std::vector<std::vector<std::byte>> valid)
-    : chance_(seed), valid_(std::move(valid)) {
+    : PacketWriter(seed), valid_(std::move(valid)) {
   for (size_t i = 0; i < kConnections; ++i) {
     const size_t text = kStreamTexts[i % kStreamTexts.size()];
     Connection one{.wide = chance_.one_in(3),
-                   .pair = kTexts[text].port == 53 ? 2 : chance_.below(2),
+                   .pair = text_of(text).port == 53 ? 2 : chance_.below(2),
                    .text = text,
                    .client = static_cast<uint16_t>(30000 + i),
-                   .server = kTexts[text].port,
+                   .server = text_of(text).port,
                    .first = chance_.word()};
     one.sequence = {one.first, chance_.word()};
     connections_.push_back(one);
   }
   std::array<std::byte, kLargest> room;
-  room_ = room;
-  for (size_t i = 0; i < kTexts.size() * 24; ++i) {
-    size_ = 0;
+  for (size_t i = 0; i < kTexts * 24; ++i) {
+    begin(room);
     const bool udp = chance_.one_in(2);
     put_ip(chance_.one_in(3), chance_.below(kPairs4.size()), udp ? 17 : 6);
     udp ? put_udp() : put_tcp(0x18, 5);
-    const Text& text = kTexts[i % kTexts.size()];
-    store_be16(room_.data() + (load_u8(room_.data()) >> 4 == 6 ? 40 : 20) + (i % 2 ? 0 : 2),
-               text.port);
+    const Text& text = text_of(i % kTexts);
+    store_be16(data() + (load_u8(data()) >> 4 == 6 ? 40 : 20) + (i % 2 ? 0 : 2), text.port);
     put(std::as_bytes(std::span(text.bytes)));
     seal(true);
     valid_.emplace_back(room.begin(), room.begin() + size_);
@@ -100,16 +44,15 @@ HostilePackets::HostilePackets(uint64_t seed, std::vector<std::vector<std::byte>
 }
 
 HostilePacket HostilePackets::next(std::span<std::byte> room) {
-  room_ = room.first(kLargest);
-  size_ = 0;
+  begin(room.first(kLargest));
   gso_size_ = 0;
   const uint32_t drawn = chance_.below(kHostileKinds.size() + 3);
   const auto kind = drawn < kHostileKinds.size() ? HostileKind{static_cast<uint8_t>(drawn)}
                                                  : HostileKind::kSegment;
   make(kind);
   // Most must get past the stack's own doors; a few knock there.
-  if (kind != HostileKind::kSuper && !chance_.one_in(64)) make_admissible(room_.first(size_));
-  return {.bytes = room_.first(size_), .kind = kind, .gso_size = gso_size_};
+  if (kind != HostileKind::kSuper && !chance_.one_in(64)) make_admissible(bytes());
+  return {.bytes = bytes(), .kind = kind, .gso_size = gso_size_};
 }
 
 void HostilePackets::make(HostileKind kind) {
@@ -118,7 +61,7 @@ void HostilePackets::make(HostileKind kind) {
       return take_valid();
     case HostileKind::kRandom:
       put_random(chance_.between(1, chance_.one_in(4) ? 1500 : 100));
-      if (!chance_.one_in(16)) store_u8(room_.data(), chance_.one_in(3) ? 0x60 : 0x45);
+      if (!chance_.one_in(16)) store_u8(data(), chance_.one_in(3) ? 0x60 : 0x45);
       return;
     case HostileKind::kMutated:
       return mutate();
@@ -143,84 +86,6 @@ void HostilePackets::make(HostileKind kind) {
   }
 }
 
-// ---- Parts ------------------------------------------------------------------------------------
-
-void HostilePackets::put(std::span<const std::byte> bytes) {
-  const auto size = std::min(bytes.size(), room_.size() - size_);
-  std::copy_n(bytes.begin(), size, room_.begin() + size_);
-  size_ += static_cast<uint32_t>(size);
-}
-
-void HostilePackets::put_random(uint32_t size) {
-  size = std::min<uint32_t>(size, static_cast<uint32_t>(room_.size()) - size_);
-  for (uint32_t i = 0; i < size; ++i) store_u8(room_.data() + size_++, chance_.byte());
-}
-
-void HostilePackets::put_number(uint32_t value, uint32_t size) {
-  std::array<std::byte, 4> bytes;
-  store_be32(bytes.data(), value);
-  put(std::span(bytes).last(size));
-}
-
-void HostilePackets::put_text(size_t text) { put(std::as_bytes(std::span(kTexts[text].bytes))); }
-
-void HostilePackets::put_ip(bool wide, size_t pair, uint8_t protocol) {
-  const auto& names = (wide ? kPairs6 : kPairs4)[pair];
-  const bool turned = chance_.one_in(2);
-  if (wide) {
-    put_number(0x60000000 | chance_.below(1 << 28), 4);
-    put_number(uint32_t{protocol} << 8 | chance_.between(2, 255), 4);
-  } else {
-    put_number(0x45000000 | chance_.byte() << 16, 4);
-    put_number(chance_.word() & 0xffff0000, 4);
-    put_number(chance_.between(2, 255) << 24 | uint32_t{protocol} << 16, 4);
-  }
-  for (const char* name : {names[turned], names[!turned]}) {
-    const auto address = Address::parse(name);
-    put(std::span(address->bytes).first(wide ? 16 : 4));
-  }
-}
-
-void HostilePackets::put_udp() {
-  put_number(port_of(chance_), 2);
-  put_number(port_of(chance_), 2);
-  put_number(0, 4);
-}
-
-void HostilePackets::put_tcp(uint8_t flags, uint32_t words) {
-  put_number(port_of(chance_), 2);
-  put_number(port_of(chance_), 2);
-  put_number(chance_.word(), 4);
-  put_number(chance_.word(), 4);
-  put_number(words << 28 | uint32_t{flags} << 16 | (chance_.word() & 0xffff), 4);
-  put_number(0, 4);
-}
-
-void HostilePackets::put_options(std::span<const uint8_t> types, uint32_t size) {
-  const uint32_t end = size_ + size;
-  while (size_ < end) {
-    const uint32_t type = chance_.one_in(4)
-                              ? chance_.byte()
-                              : types[chance_.below(static_cast<uint32_t>(types.size()))];
-    put_number(type, 1);
-    if (type < 2 && !chance_.one_in(4)) continue;
-    const uint32_t length = chance_.one_in(2) ? chance_.of(kEdges) : chance_.between(2, 12);
-    if (size_ < end) put_number(length, 1);
-    put_random(std::min(length > 2 ? length - 2 : 0, end - size_));
-  }
-}
-
-// Lengths that fit, and with `checksums` these, too.
-void HostilePackets::seal(bool checksums) {
-  mend_lengths(room_.first(size_));
-  if (checksums) mend_checksums(parse(room_.first(size_)));
-}
-
-void HostilePackets::grow_to(uint32_t size) {
-  while (size_ < size) put_text(chance_.below(kTexts.size()));
-  size_ = std::min(size_, size);
-}
-
 // ---- Kinds ------------------------------------------------------------------------------------
 
 void HostilePackets::take_valid() {
@@ -232,7 +97,7 @@ void HostilePackets::mutate() {
   take_valid();
   for (uint32_t i = chance_.between(1, 8); i > 0 && size_ > 1; --i) {
     const uint32_t at = chance_.below(size_);
-    std::byte* const byte = room_.data() + at;
+    std::byte* const byte = data() + at;
     const uint32_t some = std::min(chance_.between(1, 16), size_ - at);
     switch (chance_.below(6)) {
       case 0:
@@ -262,8 +127,8 @@ void HostilePackets::mutate() {
 
 void HostilePackets::lie() {
   take_valid();
-  const Packet packet = parse(room_.first(size_));
-  std::byte* const ip = room_.data();
+  const Packet packet = parse(bytes());
+  std::byte* const ip = data();
   const auto any = static_cast<uint16_t>(
       chance_.one_in(2) ? chance_.below(size_ + 64) : chance_.of(kEdges) << chance_.below(9));
   switch (chance_.below(3)) {
@@ -288,13 +153,13 @@ void HostilePackets::make_options() {
   put_ip(!of_ip && chance_.one_in(3), chance_.below(kPairs4.size()), 6);
   if (of_ip) {
     const uint32_t words = chance_.between(1, 10);
-    store_u8(room_.data(), static_cast<uint8_t>(0x45 + words));
+    store_u8(data(), static_cast<uint8_t>(0x45 + words));
     put_options(kIpTypes, words * 4);
   }
   const uint32_t words = chance_.below(11);
   put_tcp(chance_.one_in(2) ? 0x02 : chance_.byte(), 5 + words);
   put_options(kTcpTypes, words * 4);
-  if (chance_.one_in(2)) put_text(chance_.below(kTexts.size()));
+  if (chance_.one_in(2)) put_text(chance_.below(kTexts));
   seal(!chance_.one_in(4));
 }
 
@@ -305,19 +170,19 @@ void HostilePackets::make_extensions() {
   uint32_t next_at = 6;
   for (uint32_t i = chance_.one_in(4) ? chance_.between(50, 400) : chance_.below(8); i > 0; --i) {
     const uint8_t type = chance_.of(kTypes);
-    store_u8(room_.data() + next_at, type);
+    store_u8(data() + next_at, type);
     next_at = size_;
     const uint32_t words = chance_.one_in(8) ? chance_.byte() : chance_.below(3);
     const uint32_t size = type == 44 ? 8 : (type == 51 ? words * 4 + 8 : words * 8 + 8);
     if (size_ + size + 60 > room_.size()) break;
     put_number(words & 0xff, 2);
     put_random(size - 2);
-    if (type == 44) store_be16(room_.data() + next_at + 2, static_cast<uint16_t>(chance_.below(9)));
+    if (type == 44) store_be16(data() + next_at + 2, static_cast<uint16_t>(chance_.below(9)));
   }
   const uint8_t last = chance_.of(kLast);
-  store_u8(room_.data() + next_at, last);
+  store_u8(data() + next_at, last);
   last == 17 ? put_udp() : put_tcp(0x18, 5);
-  put_text(chance_.below(kTexts.size()));
+  put_text(chance_.below(kTexts));
   if (chance_.one_in(8)) size_ = chance_.between(40, size_);
   seal(true);
 }
@@ -332,11 +197,11 @@ void HostilePackets::make_fragment() {
     put_number(17u << 24 | offset << 3 | (more ? 1 : 0), 4);
     put_number(id, 4);
   } else {
-    store_be16(room_.data() + 4, static_cast<uint16_t>(id));
-    store_be16(room_.data() + 6, static_cast<uint16_t>(offset | (more ? 0x2000 : 0)));
+    store_be16(data() + 4, static_cast<uint16_t>(id));
+    store_be16(data() + 6, static_cast<uint16_t>(offset | (more ? 0x2000 : 0)));
   }
   if (offset == 0) put_udp();
-  put_text(chance_.below(kTexts.size()));
+  put_text(chance_.below(kTexts));
   if (!chance_.one_in(4)) size_ -= (size_ - (wide ? 48 : 20)) % 8;
   seal(true);
 }
@@ -354,8 +219,8 @@ void HostilePackets::make_segment() {
   put_segment_header(connection, direction, flags, from);
   const uint32_t header = size_;
   if (!direction && (flags & 0x06) == 0) put_stream(connection, from);
-  mend_lengths(room_.first(size_));
-  const Packet packet = parse(room_.first(size_));
+  mend_lengths(bytes());
+  const Packet packet = parse(bytes());
   if (packet.has_transport() && !chance_.one_in(32)) mend_checksums(packet);
   uint32_t& next = connection.sequence[direction];
   const uint32_t reached = from + (size_ - header) + (flags & 3);
@@ -364,7 +229,7 @@ void HostilePackets::make_segment() {
 
 // The same bytes at the same place of the stream, most times: texts, again and again.
 void HostilePackets::put_stream(Connection& connection, uint32_t from) {
-  const std::string_view text = kTexts[connection.text].bytes;
+  const std::string_view text = text_of(connection.text).bytes;
   uint32_t place = (from - connection.first) % static_cast<uint32_t>(text.size());
   if (chance_.one_in(64)) place = chance_.below(static_cast<uint32_t>(text.size()));
   for (uint32_t left = chance_.one_in(3) ? chance_.between(1, 1200) : chance_.between(1, 200);
@@ -373,7 +238,7 @@ void HostilePackets::put_stream(Connection& connection, uint32_t from) {
     put(std::as_bytes(std::span(part)));
     left -= static_cast<uint32_t>(part.size());
   }
-  if (chance_.one_in(2)) store_u8(room_.data() + (connection.wide ? 53 : 33), 0x18);  // PSH
+  if (chance_.one_in(2)) store_u8(data() + (connection.wide ? 53 : 33), 0x18);  // PSH
 }
 
 void HostilePackets::put_segment_header(const Connection& connection, bool direction, uint8_t flags,
@@ -386,11 +251,11 @@ void HostilePackets::put_segment_header(const Connection& connection, bool direc
   const bool outside = direction != (connection.server == 80);
   for (uint32_t i = 0; i < 2; ++i) {
     const auto address = Address::parse(names[outside == (i == 0)]);
-    std::byte* const at = room_.data() + (connection.wide ? 8 : 12) + i * width;
+    std::byte* const at = data() + (connection.wide ? 8 : 12) + i * width;
     std::memcpy(at, address->bytes.data(), width);
   }
   const uint32_t options = chance_.one_in(4) ? chance_.between(1, 10) : 0;
-  std::byte* const tcp = room_.data() + size_;
+  std::byte* const tcp = data() + size_;
   put_tcp(flags, 5 + options);
   store_be16(tcp, direction ? connection.server : connection.client);
   store_be16(tcp + 2, direction ? connection.client : connection.server);
@@ -413,7 +278,7 @@ void HostilePackets::make_tunnel() {
 void HostilePackets::make_jumbo() {
   const bool wide = chance_.one_in(2);
   put_ip(wide, chance_.below(kPairs4.size()), wide && chance_.one_in(2) ? 0 : 17);
-  const bool hop_by_hop = wide && load_u8(room_.data() + 6) == 0;
+  const bool hop_by_hop = wide && load_u8(data() + 6) == 0;
   if (hop_by_hop) {
     put_number(17u << 24 | 0xc204, 4);
     put_number(chance_.one_in(2) ? chance_.between(65536, 70000) : chance_.word(), 4);
@@ -434,7 +299,7 @@ void HostilePackets::make_icmp_error() {
   take_valid();
   if (chance_.one_in(2) && size_ > quote + 1) size_ = chance_.between(quote + 1, size_);
   if (chance_.one_in(2)) {
-    store_u8(room_.data() + chance_.between(quote, size_ - 1), chance_.byte());
+    store_u8(data() + chance_.between(quote, size_ - 1), chance_.byte());
   }
   seal(true);
 }
@@ -446,12 +311,12 @@ void HostilePackets::make_super() {
   const uint32_t at = size_;
   put_tcp(0x18, 5 + words);
   if (words > 0) put_number(0x0101080a, 4), put_random(8);
-  const auto& text = kTexts[chance_.below(kTexts.size())];
-  store_be16(room_.data() + at + 2, text.port);
+  const auto& text = text_of(chance_.below(kTexts));
+  store_be16(data() + at + 2, text.port);
   grow_to(chance_.between(1500, kLargest));
   gso_size_ = static_cast<uint16_t>(chance_.between(200, 1400));
-  mend_lengths(room_.first(size_));
-  mend_checksums(parse(room_.first(size_)), true);
+  mend_lengths(bytes());
+  mend_checksums(parse(bytes()), true);
 }
 
 }  // namespace fettle::testing

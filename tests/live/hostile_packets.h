@@ -5,31 +5,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#include "core/bytes.h"
+#include "tests/live/packet_writer.h"
 
 namespace fettle::testing {
-
-class Chance {
- public:
-  explicit Chance(uint64_t seed) : engine_(seed) {}
-  uint32_t word() { return static_cast<uint32_t>(engine_()); }
-  uint8_t byte() { return static_cast<uint8_t>(engine_()); }
-  uint32_t below(uint32_t n) { return word() % n; }
-  uint32_t between(uint32_t least, uint32_t most) { return least + below(most - least + 1); }
-  bool one_in(uint32_t n) { return below(n) == 0; }
-  template <typename T, size_t n>
-  const T& of(const std::array<T, n>& choice) {
-    return choice[below(n)];
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 enum class HostileKind : uint8_t {
   kAsItIs,      // of a capture or made well
@@ -55,7 +37,7 @@ struct HostilePacket {
   uint16_t gso_size = 0;  // kSuper
 };
 
-class HostilePackets {
+class HostilePackets : private PacketWriter {
  public:
   static constexpr size_t kLargest = 9216;
   // `valid`: packets to start from, beside its own.
@@ -73,15 +55,6 @@ class HostilePackets {
   };
 
   void make(HostileKind kind);
-  // Parts, each behind what is there.
-  void put(std::span<const std::byte> bytes);
-  void put_random(uint32_t size);
-  void put_number(uint32_t value, uint32_t size);
-  void put_text(size_t text);
-  void put_ip(bool wide, size_t pair, uint8_t protocol);
-  void put_udp();
-  void put_tcp(uint8_t flags, uint32_t words);
-  void put_options(std::span<const uint8_t> types, uint32_t size);
   // Kinds.
   void take_valid();
   void mutate();
@@ -97,14 +70,9 @@ class HostilePackets {
   void put_segment_header(const Connection& connection, bool direction, uint8_t flags,
                           uint32_t from);
   void put_stream(Connection& connection, uint32_t from);
-  void seal(bool checksums);
-  void grow_to(uint32_t size);
 
-  Chance chance_;
   std::vector<std::vector<std::byte>> valid_;
   std::vector<Connection> connections_;
-  std::span<std::byte> room_;
-  uint32_t size_ = 0;
   uint16_t gso_size_ = 0;
 };
 
