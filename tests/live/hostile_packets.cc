@@ -19,15 +19,7 @@ constexpr std::array<size_t, 6> kStreamTexts{0, 1, 2, 3, 4, 6};
 HostilePackets::HostilePackets(uint64_t seed, std::vector<std::vector<std::byte>> valid)
     : PacketWriter(seed), valid_(std::move(valid)) {
   for (size_t i = 0; i < kConnections; ++i) {
-    const size_t text = kStreamTexts[i % kStreamTexts.size()];
-    Connection one{.wide = chance_.one_in(3),
-                   .pair = text_of(text).port == 53 ? 2 : chance_.below(2),
-                   .text = text,
-                   .client = static_cast<uint16_t>(30000 + i),
-                   .server = text_of(text).port,
-                   .first = chance_.word()};
-    one.sequence = {one.first, chance_.word()};
-    connections_.push_back(one);
+    connections_.push_back(connection());
   }
   std::array<std::byte, kLargest> room;
   for (size_t i = 0; i < kTexts * 24; ++i) {
@@ -41,6 +33,19 @@ HostilePackets::HostilePackets(uint64_t seed, std::vector<std::vector<std::byte>
     seal(true);
     valid_.emplace_back(room.begin(), room.begin() + size_);
   }
+}
+
+HostilePackets::Connection HostilePackets::connection() {
+  const size_t text = chance_.of(kStreamTexts);
+  Connection out{.wide = chance_.one_in(3),
+                 .pair = text_of(text).port == 53 ? 2 : chance_.below(2),
+                 .text = text,
+                 .client = static_cast<uint16_t>(chance_.between(1024, 65535)),
+                 .server = text_of(text).port,
+                 .segments = chance_.between(1, 200),
+                 .first = chance_.word()};
+  out.sequence = {out.first, chance_.word()};
+  return out;
 }
 
 HostilePacket HostilePackets::next(std::span<std::byte> room) {
@@ -208,6 +213,7 @@ void HostilePackets::make_fragment() {
 
 void HostilePackets::make_segment() {
   Connection& connection = connections_[chance_.below(kConnections)];
+  if (connection.segments-- == 0) connection = this->connection();
   const bool direction = chance_.one_in(4);
   const uint32_t kind = chance_.below(48);
   const uint8_t flags = kind == 0 ? 0x02 : (kind == 1 ? 0x11 : (kind == 2 ? 0x04 : 0x10));
@@ -224,7 +230,8 @@ void HostilePackets::make_segment() {
   if (packet.has_transport() && !chance_.one_in(32)) mend_checksums(packet);
   uint32_t& next = connection.sequence[direction];
   const uint32_t reached = from + (size_ - header) + (flags & 3);
-  if (reached - next < 4096) next = reached;
+  // What left a hole before it comes again.
+  if (next - from < 4096 && reached - next < 4096) next = reached;
 }
 
 // The same bytes at the same place of the stream, most times: texts, again and again.

@@ -50,10 +50,12 @@ class HostilePackets : private PacketWriter {
     bool wide = false;
     size_t pair = 0, text = 0;
     uint16_t client = 0, server = 0;
+    uint32_t segments = 0;               // still to come
     uint32_t first = 0;                  // sequence number of the stream to the server
     std::array<uint32_t, 2> sequence{};  // next of each direction
   };
 
+  Connection connection();
   void make(HostileKind kind);
   // Kinds.
   void take_valid();
