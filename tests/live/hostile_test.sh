@@ -97,14 +97,19 @@ entered=$(($(counted "$router" iptables raw seen0) + $(counted "$router" ip6tabl
 forwarded=$(($(counted "$router" iptables mangle seen1) + $(counted "$router" ip6tables mangle seen1)))
 expect_between "came to raw PREROUTING, of $sent sent" "$entered" $((sent * 3 / 4)) $((sent * 2))
 expect_between "came to mangle FORWARD" "$forwarded" $((sent / 2)) $((sent * 2))
+queued=$(($(queue_column "$router" 0 8) + $(queue_column "$router" 1 8)))
+# The kernel itself gives up one now and then, for want of memory.
+expect_between "of these the kernel did not queue" $((entered + forwarded - queued)) 0 $((sent / 100000 + 1))
 fettle_stop
 sed -n '/^queue /,$p' "$work/fettle.log" | sed 's/^/        /'
 expect_equal "exit status" "$fettle_status" 0
-expect_equal "packets with a verdict" "$(queue_summary packets)" $((entered + forwarded))
+expect_equal "packets with a verdict" "$(queue_summary packets)" "$queued"
 expect_equal "restarts" "$(queue_summary restarts)" 0
 expect_equal "unreadable messages, refused verdicts" "$(log_count fettle 'verdicts too late')" 0
 expect_between "found malformed" "$(queue_summary malformed)" $((packets / 100)) "$sent"
 expect_between "changed" "$(queue_summary changed)" $((packets / 2)) $((sent * 2))
+# Established connections give way to nobody, so that those of a long run find no place in the end.
 expect_between "TCP segments edited" \
-  "$(awk '/TCP segments edited/ { sum += $4 } END { print sum + 0 }' "$work/fettle.log")" $((packets / 200)) "$sent"
+  "$(awk '/TCP segments edited/ { sum += $4 } END { print sum + 0 }' "$work/fettle.log")" \
+  $((packets < 400000 ? packets / 200 : 2000)) "$sent"
 live_end
