@@ -1,5 +1,6 @@
 #include "core/nfqueue.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
@@ -10,7 +11,6 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,8 +18,10 @@
 namespace fettle {
 namespace {
 
+constexpr const char* kStatusPath = "/proc/self/net/netfilter/nfnetlink_queue";
 constexpr uint32_t kBindSequence = 1;
-// A batch of replies with payloads is cut to this, and sendmsg refuses what the buffer cannot hold.
+// A batch of replies with payloads is cut to this, and the kernel refuses what the buffer cannot
+// hold.
 constexpr size_t kSendBuffer = 4 << 20;
 constexpr size_t kLargestDatagram = 0x11000;  // a 64 KiB packet and its attributes
 
@@ -64,22 +66,58 @@ std::string explain_bind(uint16_t queue, int error) {
   }
 }
 
+bool parse_row(const char* line, QueueStatus* row) {
+  return std::sscanf(line,
+                     "%" SCNu16 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64
+                     " %" SCNu64 " %" SCNu32,
+                     &row->queue, &row->port_id, &row->waiting, &row->copy_mode, &row->copy_range,
+                     &row->queue_dropped, &row->user_dropped, &row->id_sequence) == 8;
+}
+
+// Until `take` says that it has enough. A read brings whole lines, a page of them at most.
+template <typename Take>
+void each_row(int fd, const Take& take) {
+  char text[4097];
+  off_t offset = 0;
+  for (;;) {
+    const ssize_t got = pread(fd, text, sizeof text - 1, offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return;
+    text[got] = '\0';
+    char* line = text;
+    while (char* end = std::strchr(line, '\n')) {
+      *end = '\0';
+      QueueStatus row;
+      if (parse_row(line, &row) && !take(row)) return;
+      line = end + 1;
+    }
+    if (line == text) return;
+    offset += line - text;
+  }
+}
+
 }  // namespace
+
+int open_queue_status() noexcept { return ::open(kStatusPath, O_RDONLY | O_CLOEXEC); }
 
 std::vector<QueueStatus> read_queue_status() {
   std::vector<QueueStatus> out;
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(
-      std::fopen("/proc/net/netfilter/nfnetlink_queue", "re"),
-      [](FILE* f) { return f ? std::fclose(f) : 0; });
-  if (!file) return out;
-  QueueStatus row;
-  while (std::fscanf(file.get(),
-                     "%" SCNu16 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64
-                     " %" SCNu64 " %" SCNu32 " %*d",
-                     &row.queue, &row.port_id, &row.waiting, &row.copy_mode, &row.copy_range,
-                     &row.queue_dropped, &row.user_dropped, &row.id_sequence) == 8) {
+  const int fd = open_queue_status();
+  if (fd < 0) return out;
+  each_row(fd, [&out](const QueueStatus& row) {
     out.push_back(row);
-  }
+    return true;
+  });
+  close(fd);
+  return out;
+}
+
+std::optional<QueueStatus> read_queue_status(int status_fd, uint16_t queue) noexcept {
+  std::optional<QueueStatus> out;
+  each_row(status_fd, [&out, queue](const QueueStatus& row) {
+    if (row.queue == queue) out = row;
+    return !out;
+  });
   return out;
 }
 
@@ -183,6 +221,12 @@ Result<QueueSettings> QueueSocket::bind(QueueSettings settings) {
 }
 
 Result<void> QueueSocket::read_back(const QueueSettings& settings) const {
+  if (access(kStatusPath, R_OK) != 0) {
+    return fail(ErrorCode::kNoPermission,
+                fmt::format("cannot read {}: {}; run as root, or with CAP_DAC_READ_SEARCH beside "
+                            "CAP_NET_ADMIN",
+                            kStatusPath, std::strerror(errno)));
+  }
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue != settings.queue || row.port_id != port_id_) continue;
     const bool packets = settings.copy_range > 0;

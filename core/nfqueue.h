@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/nfqueue_codec.h"
@@ -27,6 +28,11 @@ struct QueueStatus {
 };
 // Nothing where no such queue is bound in this network namespace.
 std::vector<QueueStatus> read_queue_status();
+
+// The same from a descriptor, which goes on to show the network namespace that it was opened in, to
+// whatever namespace or user the process changes later. -1: errno says why there is none.
+int open_queue_status() noexcept;
+std::optional<QueueStatus> read_queue_status(int status_fd, uint16_t queue) noexcept;
 
 // Sends new settings for a queue that this socket has bound; the acknowledgement, numbered
 // `sequence`, comes in the stream of packets: those before it were queued under the old settings.

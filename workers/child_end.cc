@@ -7,9 +7,18 @@
 
 #include <fmt/format.h>
 
+#include "workers/syscall_filter.h"
+
 namespace fettle {
 
-std::string describe_end(int status) {
+std::string describe_end(pid_t pid, int status) {
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+    const auto call = forbidden_call(pid);
+    return fmt::format(
+        "tried a system call that the sandbox forbids ({}) and was killed: it is under attack, or "
+        "fettle has an error",
+        call ? *call : "which one is in the kernel's log or auditd's, type=1326");
+  }
   if (WIFSIGNALED(status)) {
     return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   }

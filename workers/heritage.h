@@ -17,6 +17,7 @@
 #include "core/nfqueue_codec.h"
 #include "core/shared_memory.h"
 #include "rules/program.h"
+#include "workers/sandbox.h"
 
 namespace fettle {
 
@@ -102,6 +103,7 @@ struct Heritage {
   int queue_fd = -1;
   size_t send_buffer = 0;  // SO_SNDBUF of queue_fd: the longest reply
   int running_fd = -1;     // eventfd: +1 when the worker has begun
+  int status_fd = -1;      // see open_queue_status(): of the socket's network namespace
   int start_fd = -1;       // read end of a pipe: a byte says when to begin, and how. 'n': the
                            // predecessor put these settings in force; 'a': it may not have; 'r': it
                            // died, and this one goes on where it was
@@ -113,7 +115,9 @@ struct Heritage {
   std::span<std::byte> streams;   // the queue's StreamTable; none where no rule edits streams
   std::span<std::byte> slots;     // what was received and not answered lies there (inbox.h)
   std::span<std::byte> held;      // and there (held_packets.h); none where the program holds none
+  std::vector<int> memory;        // descriptors of all of these, for who adopts an orphan
   WorkerOptions options;
+  const Sandbox* sandbox = nullptr;
   std::vector<std::vector<std::byte>> early;  // datagrams that came while the queue was bound
 };
 

@@ -2,22 +2,19 @@
 
 #include <net/if.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 namespace fettle {
 
-Interfaces::~Interfaces() {
-  if (fd_ >= 0) close(fd_);
-}
-
 Interfaces::Entry& Interfaces::entry(uint32_t index) noexcept {
   Entry& entry = entries_[index % kEntries];
   if (entry.index != index) {
     entry = {.index = index, .name = {}, .mtu = 0};
-    if_indextoname(index, entry.name.data());
+    ifreq request{};
+    request.ifr_ifindex = static_cast<int>(index);
+    if (ioctl(fd_, SIOCGIFNAME, &request) == 0)
+      std::ranges::copy(request.ifr_name, entry.name.begin());
   }
   return entry;
 }
@@ -31,7 +28,6 @@ uint32_t Interfaces::mtu(uint32_t index) noexcept {
   if (index == 0) return 0;
   Entry& mine = entry(index);
   if (mine.mtu > 0) return mine.mtu;
-  if (fd_ < 0) fd_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
   std::ranges::copy(mine.name, request.ifr_name);
   if (ioctl(fd_, SIOCGIFMTU, &request) == 0) mine.mtu = static_cast<uint32_t>(request.ifr_mtu);

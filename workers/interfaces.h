@@ -1,4 +1,6 @@
-// Names and MTUs of network interfaces by index, remembered, since asking costs system calls.
+// Names and MTUs of network interfaces by index, remembered, since asking costs system calls. A
+// socket of any kind is asked, and answers for the network namespace that it was made in, wherever
+// the process is.
 #pragma once
 
 #include <array>
@@ -11,8 +13,8 @@ namespace fettle {
 
 class Interfaces {
  public:
-  Interfaces() = default;
-  ~Interfaces();
+  // The socket is open as long as this is used.
+  explicit Interfaces(int socket_fd) : fd_(socket_fd) {}
   Interfaces(const Interfaces&) = delete;
   Interfaces& operator=(const Interfaces&) = delete;
 
@@ -33,7 +35,7 @@ class Interfaces {
 
   static constexpr size_t kEntries = 256;  // a power of two
   std::array<Entry, kEntries> entries_{};
-  int fd_ = -1;  // that ioctl wants, once one was asked for
+  int fd_;
   std::chrono::steady_clock::time_point since_{};
 };
 

@@ -67,6 +67,8 @@ Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<c
       lane_ns_(lanes_.size()),
       pool_(std::make_unique<Pool>(states.size())) {
   for (auto& lane : lanes_) lane.reserve(batch);
+  // oneTBB looks for libraries of its own at the first task, which is too late in a sandbox.
+  pool_->arena.execute([] {});
 }
 
 Lanes::~Lanes() = default;

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,7 @@ Result<std::unique_ptr<PacketLoop>> PacketLoop::create(const Heritage& heritage)
 PacketLoop::PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own,
                        std::span<std::byte> slots, std::span<std::byte> held)
     : fd_(heritage.queue_fd),
+      status_fd_(heritage.status_fd),
       program_(heritage.program),
       page_(heritage.page),
       counters_(&heritage.page->loop),
@@ -80,6 +82,7 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own,
       sequence_(static_cast<uint32_t>(getpid()) << 8),
       own_(std::move(own)),
       replies_(heritage.options.settings.queue, heritage.options.batch),
+      interfaces_(fd_),
       clocks_(heritage.program->needs().clocks) {
   const size_t threads = heritage.options.cpus.size();
   const size_t size = Inbox::bytes(heritage.options.batch);
@@ -321,13 +324,10 @@ void PacketLoop::reply() {
 
 void PacketLoop::send_replies() {
   const std::span<iovec> list = replies_.gather();
-  msghdr header{};
-  header.msg_iov = list.data();
-  header.msg_iovlen = list.size();
-  // The kernel works a reply off before sendmsg returns, so that a failure means that none of its
+  // The kernel works a reply off before writev returns, so that a failure means that none of its
   // verdicts was given. Want of memory passes; anything else does not, and the process ends: its
   // successor answers what was left.
-  for (int attempt = 0; sendmsg(fd_, &header, 0) < 0; ++attempt) {
+  for (int attempt = 0; writev(fd_, list.data(), static_cast<int>(list.size())) < 0; ++attempt) {
     if (errno == EINTR) continue;
     bump(counters_->failed_sends);
     const bool memory = errno == ENOBUFS || errno == ENOMEM || errno == EAGAIN;
@@ -345,11 +345,8 @@ void PacketLoop::send_replies() {
 uint64_t PacketLoop::waiting() const {
   const uint64_t most = receive_backlog(fd_) / kSmallestTrueSize;
   if (most < limit_.full()) return most;
-  for (const QueueStatus& row : read_queue_status()) {
-    if (row.queue != settings_.queue) continue;
-    return row.waiting - std::min(row.waiting, held_ ? held_->count() : 0);
-  }
-  return 0;
+  const auto row = read_queue_status(status_fd_, settings_.queue);
+  return row ? row->waiting - std::min(row->waiting, held_ ? held_->count() : 0) : 0;
 }
 
 void PacketLoop::flush_logs() {

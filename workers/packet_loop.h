@@ -118,6 +118,7 @@ class PacketLoop {
   void tick();
 
   int fd_;
+  int status_fd_;
   const Program* program_;
   WorkerPage* page_;
   LoopCounters* counters_;

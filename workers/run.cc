@@ -30,6 +30,7 @@ struct RunFlags {
   bool no_gso = false;
   bool no_conntrack = false;
   bool no_self_test = false;
+  bool no_sandbox = false;
   uint32_t copy_range = 0;
   uint32_t watchdog = 2000;
   uint32_t drain_time = 1000;
@@ -49,6 +50,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   options.gso = !flags.no_gso;
   options.conntrack = !flags.no_conntrack;
   options.self_test = !flags.no_self_test;
+  options.sandbox = !flags.no_sandbox;
   options.on_crash = flags.on_crash == "drop" ? Verdict::kDrop : Verdict::kAccept;
   options.on_stop = flags.on_stop == "drain"  ? RunOptions::OnStop::kDrain
                     : flags.on_stop == "keep" ? RunOptions::OnStop::kKeep
@@ -68,6 +70,19 @@ int run(const RunFlags& flags, bool copy_range_given) {
   auto supervisor = Supervisor::create(std::move(*options));
   if (!supervisor) return report(supervisor.error());
   return (*supervisor)->run();
+}
+
+void add_sandbox_flags(CLI::App* command, RunFlags* flags) {
+  auto* user =
+      command
+          ->add_option("--user", flags->options.user,
+                       "The workers' user (default: fettle where there is one, else nobody)")
+          ->option_text("NAME");
+  command
+      ->add_flag("--no-sandbox", flags->no_sandbox,
+                 "Workers keep all privileges; for debugging only")
+      ->option_text(" ")
+      ->excludes(user);
 }
 
 void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
@@ -204,6 +219,7 @@ void add_run_command(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("run", "Mend packets on live queues");
   CLI::Option* copy_range = nullptr;
   add_flags(command, flags.get(), &copy_range);
+  add_sandbox_flags(command, flags.get());
   command->footer(
       "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT "
       "empty the\n"

@@ -160,7 +160,7 @@ class QueueSniffer {
   const SniffFlags& flags_;
   uint16_t queue_;
   QueueSocket socket_;
-  Interfaces interfaces_;
+  Interfaces interfaces_{socket_.fd()};
   std::vector<std::byte> buffer_ = std::vector<std::byte>(0x11000);  // 64 KiB and attributes
   uint64_t shown_ = 0;
   bool left_ = false;

@@ -76,6 +76,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
         "the capability CAP_NET_ADMIN is missing, which binding a queue and giving verdicts "
         "need; run as root or with it in the ambient set");
   }
+  if (auto made = out->prepare_sandbox(); !made) return std::unexpected(made.error());
   auto captures = CaptureFiles::open(out->program_->needs().captures);
   if (!captures) return std::unexpected(captures.error());
   out->captures_ = std::move(*captures);
@@ -104,6 +105,22 @@ Result<void> Supervisor::watch_signals() {
       (running_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) {
     return fail(ErrorCode::kOs, fmt::format("cannot watch signals: {}", std::strerror(errno)));
   }
+  return {};
+}
+
+Result<void> Supervisor::prepare_sandbox() {
+  if (!options_.sandbox) {
+    spdlog::warn(
+        "NO SANDBOX (--no-sandbox): a packet that takes a worker over has all that this process "
+        "may do; for debugging only");
+    return {};
+  }
+  auto sandbox = Sandbox::prepare(options_.user);
+  if (!sandbox) return std::unexpected(sandbox.error());
+  sandbox_ = std::move(*sandbox);
+  spdlog::info("sandbox: {}", sandbox_.described());
+  const std::string left_out = sandbox_.left_out();
+  if (!left_out.empty()) spdlog::warn("sandbox: left out: {}", left_out);
   return {};
 }
 

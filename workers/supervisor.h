@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/descriptor.h"
@@ -32,6 +33,7 @@
 #include "workers/estate.h"
 #include "workers/heritage.h"
 #include "workers/run_status.h"
+#include "workers/sandbox.h"
 #include "workers/service.h"
 
 namespace fettle {
@@ -62,6 +64,8 @@ struct RunOptions {
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
   OnStop on_stop = OnStop::kAuto;      // kKeep: the queues stay, in the service manager's store
   std::optional<std::string> control;  // nothing: kControlPath, if it can be had
+  std::string user;  // of the workers; empty: Sandbox's default
+  bool sandbox = true;
 };
 
 class Supervisor {
@@ -119,6 +123,8 @@ class Supervisor {
     bool overloaded = false;  // at some look since the last line about losses
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
+    // Its socket, and what it shares with its workers, in a process that is to have none of it.
+    void let_go() { const Queue gone = std::exchange(*this, Queue{}); }
   };
   struct Evidence {  // a packet that was in hand when a worker died
     uint32_t id = 0;
@@ -131,6 +137,7 @@ class Supervisor {
   Result<void> test_queues() const;
   Result<void> watch_signals();
   bool fails_open(const Program& program) const;
+  Result<void> prepare_sandbox();
   QueueSettings settings_for(uint16_t queue, const Program& program) const;
   void warn_of_short_copies(const Program& program) const;
 
@@ -207,6 +214,7 @@ class Supervisor {
 
   std::unique_ptr<ControlServer> control_;  // none where its place cannot be had; closes last
   RunOptions options_;
+  Sandbox sandbox_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Program> next_program_;  // during a reload
   uint64_t program_number_ = 1;            // of program_; the next one's is greater by 1

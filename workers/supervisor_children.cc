@@ -124,7 +124,9 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.queue_fd = queue.socket.fd();
   heritage.send_buffer = queue.socket.send_buffer();
   heritage.running_fd = running_fd_;
+  heritage.status_fd = open_queue_status();
   heritage.start_fd = start_fd;
+  heritage.sandbox = &sandbox_;
   heritage.program = &program;
   heritage.program_number = program_number_ + (&program == program_.get() ? 0 : 1);
   const std::span<const int> captures =
@@ -135,6 +137,10 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.streams = {queue.streams.data(), queue.streams.size()};
   heritage.slots = queue.slots.bytes();
   heritage.held = queue.held.bytes();
+  for (const SharedMemory* memory :
+       {&queue.page, &queue.slots, &queue.held, &queue.streams, &child.rules}) {
+    if (memory->fd() >= 0) heritage.memory.push_back(memory->fd());
+  }
   heritage.options = worker_options(queue, settings);
   heritage.early = queue.socket.take_early_datagrams();
   const int status = run_worker(std::move(heritage));
@@ -171,7 +177,7 @@ void Supervisor::reap() {
       if (pid == queue.worker.pid) {
         queue.worker.pid = -1;
         queue.ended = Clock::now();
-        queue.last_end = describe_end(status);
+        queue.last_end = describe_end(pid, status);
         queue.last_end_at = time(nullptr);
         on_exit(queue, status);
       } else if (pid == queue.successor.pid) {
@@ -179,7 +185,7 @@ void Supervisor::reap() {
         close(std::exchange(queue.successor.start_fd, -1));
         if (phase_ != Phase::kStopping) {
           spdlog::error("queue {}: the new worker {} before it began", queue.settings.queue,
-                        describe_end(status));
+                        describe_end(pid, status));
         }
       }
     }
@@ -191,7 +197,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
   switch (phase_) {
     case Phase::kStopping:
       if (!done(status)) {
-        spdlog::error("queue {}: worker {}", queue.settings.queue, describe_end(status));
+        spdlog::error("queue {}: worker {}", queue.settings.queue, queue.last_end);
       }
       return;
     case Phase::kStarting:
@@ -199,7 +205,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
         return on_death(queue, status);
       }
       spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue,
-                    describe_end(status));
+                    queue.last_end);
       exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
       start_stop();
       return;
@@ -207,7 +213,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
       if (queue.shared().order.load(std::memory_order_relaxed) == Order::kRetire) {
         if (!done(status)) {
           spdlog::warn("queue {}: worker {} as it was to retire", queue.settings.queue,
-                       describe_end(status));
+                       queue.last_end);
         }
         std::vector<Evidence> evidence;
         if (is_fault(status)) evidence = evidence_of(queue);

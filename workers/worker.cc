@@ -50,13 +50,6 @@ bool pin(int cpu) {
   return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
-std::optional<QueueStatus> status_of(uint16_t queue) {
-  for (const QueueStatus& row : read_queue_status()) {
-    if (row.queue == queue) return row;
-  }
-  return std::nullopt;
-}
-
 // The first id that nobody has read from the socket, found without reading it. Answers that lie
 // before it belong to the dead and are thrown away.
 std::optional<uint32_t> peek_id(int fd) {
@@ -91,7 +84,7 @@ class Worker {
   // What neither the kernel nor the memory that a dead predecessor left has the bytes of.
   void release_orphans() {
     const uint16_t queue = heritage_.options.settings.queue;
-    const auto status = status_of(queue);  // before the peek: what comes in between is newer
+    const auto status = read_status();  // before the peek: what comes in between is newer
     const auto unread = peek_id(heritage_.queue_fd);
     if (!status && !unread) return;
     if (status && status->waiting == 0) return;
@@ -113,6 +106,10 @@ class Worker {
       if (order == Order::kDrain) return drain();
       if (loop_.turn(!heritage_.options.busy_poll) == PacketLoop::Turn::kBroken) return broken();
     }
+  }
+
+  std::optional<QueueStatus> read_status() const {
+    return read_queue_status(heritage_.status_fd, heritage_.options.settings.queue);
   }
 
   Order current_order() const {
@@ -162,7 +159,7 @@ class Worker {
       const PacketLoop::Turn turn = loop_.turn(false);
       if (turn == PacketLoop::Turn::kBroken) return broken();
       if (turn == PacketLoop::Turn::kPackets) continue;
-      const auto status = status_of(settings.queue);
+      const auto status = read_status();
       if (!status || status->waiting == 0) break;
       loop_.turn(true);
     }
@@ -172,6 +169,18 @@ class Worker {
   Heritage& heritage_;
   PacketLoop& loop_;
 };
+
+// All descriptors that it keeps.
+Belongings belongings_of(const Heritage& heritage) {
+  Belongings out{.queue_fd = heritage.queue_fd,
+                 .status_fd = heritage.status_fd,
+                 .start_fd = heritage.start_fd,
+                 .others = heritage.captures,
+                 .threads = heritage.options.cpus.size()};
+  out.others.push_back(heritage.running_fd);
+  out.others.insert(out.others.end(), heritage.memory.begin(), heritage.memory.end());
+  return out;
+}
 
 // Until the supervisor says begin; 0 where it is gone.
 char await_start(int fd) {
@@ -207,7 +216,13 @@ int run_worker(Heritage heritage) {
     spdlog::error("queue {}: {}", options.settings.queue, loop.error().message);
     return static_cast<int>(loop.error().code);
   }
+  // No byte of a packet has been looked at yet.
+  if (auto entered = heritage.sandbox->enter(belongings_of(heritage)); !entered) {
+    spdlog::error("queue {}: {}", options.settings.queue, entered.error().message);
+    return static_cast<int>(entered.error().code);
+  }
   const char how = await_start(heritage.start_fd);
+  close(heritage.start_fd);
   if (how == 0) return EX_UNAVAILABLE;
   if (!(how == 'r' ? (*loop)->recover(heritage) : (*loop)->begin(heritage))) {
     spdlog::error(
