@@ -221,23 +221,25 @@ Result<QueueSettings> QueueSocket::bind(QueueSettings settings) {
 }
 
 Result<void> QueueSocket::read_back(const QueueSettings& settings) const {
-  if (access(kStatusPath, R_OK) != 0) {
+  const int status_fd = open_queue_status();
+  if (status_fd < 0) {
     return fail(ErrorCode::kNoPermission,
                 fmt::format("cannot read {}: {}; run as root, or with CAP_DAC_READ_SEARCH beside "
                             "CAP_NET_ADMIN",
                             kStatusPath, std::strerror(errno)));
   }
-  for (const QueueStatus& row : read_queue_status()) {
-    if (row.queue != settings.queue || row.port_id != port_id_) continue;
+  const auto row = read_queue_status(status_fd, settings.queue);
+  close(status_fd);
+  if (row && row->port_id == port_id_) {
     const bool packets = settings.copy_range > 0;
-    if (row.copy_mode == (packets ? 2u : 1u) &&
-        (!packets || row.copy_range == settings.copy_range)) {
+    if (row->copy_mode == (packets ? 2u : 1u) &&
+        (!packets || row->copy_range == settings.copy_range)) {
       return {};
     }
-    return fail(
-        ErrorCode::kOs,
-        fmt::format("queue {} reads back copy mode {}, range {}; asked for {}, {}", settings.queue,
-                    row.copy_mode, row.copy_range, packets ? 2 : 1, settings.copy_range));
+    return fail(ErrorCode::kOs, fmt::format("queue {} reads back copy mode {}, range {}; asked for "
+                                            "{}, {}",
+                                            settings.queue, row->copy_mode, row->copy_range,
+                                            packets ? 2 : 1, settings.copy_range));
   }
   return fail(ErrorCode::kOs,
               fmt::format("queue {} was acknowledged but is not in "

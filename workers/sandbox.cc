@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include <cap-ng.h>
 #include <fmt/format.h>
@@ -94,6 +95,14 @@ Result<Sandbox> Sandbox::prepare(const std::string& user) {
   out.landlock_ = landlock_version();
   if (out.landlock_ == 0)
     out.left_out_.emplace_back("Landlock (this kernel has it not, or not on)");
+  if (auto guard = SocketGuard::create()) {
+    out.guard_ = std::move(*guard);
+  } else {
+    out.left_out_.push_back(fmt::format(
+        "the lock on the queues' sockets, so that CAP_NET_ADMIN allows all of netfilter "
+        "there ({})",
+        guard.error().message));
+  }
   out.filters_calls_ = out.limits_memory_ = !kSanitized;
   if (kSanitized)
     out.left_out_.emplace_back("seccomp and the limit of memory (a sanitizer's build)");
@@ -157,7 +166,8 @@ Result<void> Sandbox::enter(const Belongings& belongings) const {
     return failed("enter the empty network namespace");
   }
   std::vector<int> kept = belongings.others;
-  kept.insert(kept.end(), {belongings.queue_fd, belongings.status_fd, belongings.start_fd});
+  kept.insert(kept.end(),
+              {belongings.queue_fd, belongings.status_fd, belongings.start_fd, guard_.fd()});
   if (auto only = keep_only(std::move(kept)); !only) return only;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("give up new privileges");
   if (landlock_ > 0) {
@@ -175,6 +185,10 @@ Result<void> Sandbox::enter(const Belongings& belongings) const {
                                .status_fd = belongings.status_fd,
                                .start_fd = belongings.start_fd,
                                .threads = belongings.threads > 1});
+}
+
+Result<void> Sandbox::lock(int queue_fd, uint16_t queue) const {
+  return guard_.fd() < 0 ? Result<void>{} : guard_.lock(queue_fd, queue);
 }
 
 Result<void> Sandbox::drop_privileges() const {
@@ -218,6 +232,7 @@ std::string Sandbox::described() const {
                                  "no new privileges"};
   if (namespace_fd_ >= 0) parts.emplace_back("empty network namespace");
   if (landlock_ > 0) parts.push_back(fmt::format("Landlock {}", landlock_));
+  if (guard_.fd() >= 0) parts.emplace_back("queue's socket locked");
   if (limits_memory_) parts.emplace_back("limit of memory");
   if (filters_calls_) parts.emplace_back("seccomp");
   return fmt::format("{}", fmt::join(parts, ", "));

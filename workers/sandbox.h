@@ -13,16 +13,20 @@
 // privileges do not allow is left out, and said.
 //
 // CAP_NET_ADMIN and a netfilter socket of the router's namespace are left. By themselves they allow
-// every message of that family: nftables rules, a conntrack flush, further queues. socket_guard.h
-// takes that away where the kernel has BPF LSM.
+// every message of that family: nftables rules, a conntrack flush, ipset, further queues. Where the
+// kernel has BPF LSM a lock on the socket (socket_guard.h) leaves verdicts and settings of the own
+// queue; those of other queues the kernel refuses in any case. Messages to other programs' netlink
+// sockets, another worker's say, would need sendmsg() or an address, which seccomp does not allow.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "core/result.h"
+#include "workers/socket_guard.h"
 
 namespace fettle {
 
@@ -46,6 +50,8 @@ class Sandbox {
   // The namespace stays open as long as the process lives.
   static Result<Sandbox> prepare(const std::string& user);
 
+  // Locks a queue's socket, where that can be: before a worker has it.
+  Result<void> lock(int queue_fd, uint16_t queue) const;
   // For the calling process, which must have one thread. Standard input and output become
   // /dev/null. After an error the process must end.
   Result<void> enter(const Belongings& belongings) const;
@@ -71,6 +77,7 @@ class Sandbox {
   bool empties_bounding_set_ = false;
   int namespace_fd_ = -1;  // of the empty network; -1: none
   int landlock_ = 0;       // version
+  SocketGuard guard_;
   bool filters_calls_ = false;
   bool limits_memory_ = false;
   std::vector<std::string> left_out_;

@@ -58,6 +58,7 @@ Result<void> Supervisor::open_queue(uint16_t number) {
   auto estate = take_estate(number);
   auto opened = estate ? adopt_queue(queue, std::move(*estate)) : bind_queue(queue);
   if (!opened) return opened;
+  if (auto locked = sandbox_.lock(queue.socket.fd(), number); !locked) return locked;
   if (!queue.page.data()) {
     auto page = SharedMemory::create(sizeof(WorkerPage), "fettle-page");
     if (!page) return std::unexpected(page.error());

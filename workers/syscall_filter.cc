@@ -46,6 +46,9 @@ constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSV
                                   CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |
                                   CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
 
+constexpr int kLooks = 6;  // into the kernel's log
+constexpr useconds_t kBetweenLooks = 10'000;
+
 constexpr uint64_t kInt = 0xffffffff;  // what the kernel looks at of an argument that is an int
 
 scmp_arg_cmp is(unsigned argument, int value) {
@@ -117,6 +120,21 @@ std::optional<long> number_behind(std::string_view record, std::string_view key)
   return value;
 }
 
+std::string kernel_log() {
+  std::string out;
+  const int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return out;
+  char record[8192];  // a read brings one
+  for (;;) {
+    const ssize_t got = read(fd, record, sizeof record);
+    if (got < 0 && errno == EPIPE) continue;  // overwritten meanwhile; goes on with the next
+    if (got <= 0) break;
+    out.append(record, static_cast<size_t>(got));
+  }
+  close(fd);
+  return out;
+}
+
 }  // namespace
 
 Result<void> enter_syscall_filter(const AllowedCalls& allowed) {
@@ -137,18 +155,14 @@ Result<void> enter_syscall_filter(const AllowedCalls& allowed) {
 }
 
 std::optional<std::string> forbidden_call(pid_t pid) {
-  const int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  std::string records;
-  char record[8192];  // a read brings one
-  for (;;) {
-    const ssize_t got = read(fd, record, sizeof record);
-    if (got < 0 && errno == EPIPE) continue;  // overwritten meanwhile; goes on with the next
-    if (got <= 0) break;
-    records.append(record, static_cast<size_t>(got));
+  // The kernel writes it from a thread of its own.
+  for (int attempt = 0; attempt < kLooks; ++attempt) {
+    if (attempt > 0) usleep(kBetweenLooks);
+    const std::string records = kernel_log();
+    if (records.empty()) return std::nullopt;
+    if (auto call = forbidden_call(records, pid)) return call;
   }
-  close(fd);
-  return forbidden_call(records, pid);
+  return std::nullopt;
 }
 
 std::optional<std::string> forbidden_call(std::string_view records, pid_t pid) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/result.h"
 
@@ -26,7 +27,7 @@ Result<void> enter_syscall_filter(const AllowedCalls& allowed);
 
 // After a process was ended by SIGSYS: the call that it tried, by name, from the kernel's log
 // (/dev/kmsg, audit record 1326). Nothing where the log cannot be read, or does not have it: with
-// auditd it is in that one's.
+// auditd it is in that one's. Waits for it, 50 ms at most.
 std::optional<std::string> forbidden_call(pid_t pid);
 
 // The same from records of the log, one a line. The last one counts.
