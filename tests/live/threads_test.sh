@@ -47,7 +47,7 @@ expect_equal "exit status" "$fettle_status" 0
 expect_equal "hits of all threads" "$(rule_summary hits 46544c32)" "$second"
 
 cp "$work/one" "$work/rules.toml"
-fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --busy-poll
+fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --busy-poll --queue-length 32768
 receiver_start $server_address4
 sender_start $server_address4 from=$client_addresses4 count=10000 rate=20000 size=64
 wait "$sender_pid" || die "the sender failed"
