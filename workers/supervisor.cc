@@ -242,14 +242,14 @@ void Supervisor::start_reload() {
   phase_ = Phase::kReloading;
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
-    const QueueSettings next = settings_for(queue.settings.queue, *next_program_);
-    queue.shared().next = next;
-    if (auto child = fork_worker(queue, *next_program_, next)) {
+    queue.next = settings_for(queue.settings.queue, *next_program_);
+    queue.shared().next = queue.next;
+    if (auto child = fork_worker(queue, *next_program_, queue.next)) {
       queue.successor = std::move(*child);
     } else {
       spdlog::error("{}", child.error().message);  // it is started when its predecessor has gone
     }
-    queue.shared().order.store(Order::kRetire, std::memory_order_release);
+    queue.tell(Order::kRetire);
     if (queue.worker.pid > 0) {
       kill(queue.worker.pid, SIGUSR1);
     } else {
@@ -260,9 +260,8 @@ void Supervisor::start_reload() {
 }
 
 void Supervisor::finish_reload() {
-  const bool waiting = std::ranges::any_of(queues_, [](const Queue& queue) {
-    return queue.shared().order.load(std::memory_order_relaxed) == Order::kRetire;
-  });
+  const bool waiting =
+      std::ranges::any_of(queues_, [](const Queue& queue) { return queue.told == Order::kRetire; });
   if (phase_ != Phase::kReloading || waiting) return;
   program_ = std::move(next_program_);
   captures_ = std::exchange(next_captures_, {});
@@ -283,8 +282,7 @@ void Supervisor::start_stop() {
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
     if (!is_ours(queue)) continue;
-    queue.shared().order.store(keeps_queues_ ? Order::kRetire : Order::kDrain,
-                               std::memory_order_release);
+    queue.tell(keeps_queues_ ? Order::kRetire : Order::kDrain);
     if (queue.successor.pid > 0) kill(queue.successor.pid, SIGKILL);
     if (queue.worker.pid > 0) kill(queue.worker.pid, SIGUSR1);
   }
@@ -295,7 +293,7 @@ void Supervisor::kill_overdue(Clock::time_point now) {
   for (Queue& queue : queues_) {
     if (queue.former) pidfd_send_signal(queue.former.get(), SIGKILL, nullptr, 0);
     if (!is_ours(queue)) continue;
-    const bool told = queue.shared().order.load(std::memory_order_relaxed) != Order::kRun;
+    const bool told = queue.told != Order::kRun;
     if (queue.worker.pid <= 0 || !told) continue;
     spdlog::error("queue {}: worker {} does not end, killing it", queue.settings.queue,
                   queue.worker.pid);

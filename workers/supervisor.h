@@ -89,6 +89,7 @@ class Supervisor {
   };
   struct Queue {
     QueueSettings settings;  // in force
+    QueueSettings next;      // of the successor
     QueueSocket socket;
     std::vector<int> cpus;
     SharedMemory page;     // WorkerPage
@@ -118,11 +119,16 @@ class Supervisor {
     QueueStatus seen{};       // for what was lost since
     uint64_t seen_socket_drops = 0;
     uint64_t seen_overloads = 0;
-    uint64_t full_looks = 0;  // that found the queue full, where that is open
-    uint64_t left = 0;        // packets at the end
-    bool overloaded = false;  // at some look since the last line about losses
+    uint64_t full_looks = 0;   // that found the queue full, where that is open
+    uint64_t left = 0;         // packets at the end
+    Order told = Order::kRun;  // what the page says of both is the worker's to change
+    bool overloaded = false;   // at some look since the last line about losses
     Clock::time_point quiet_until{};
     WorkerPage& shared() const { return *page.as<WorkerPage>(); }
+    void tell(Order order) {
+      told = order;
+      shared().order.store(order, std::memory_order_release);
+    }
     // Its socket, and what it shares with its workers, in a process that is to have none of it.
     void let_go() { const Queue gone = std::exchange(*this, Queue{}); }
   };
@@ -184,7 +190,7 @@ class Supervisor {
   void store(Queue& queue);
   void on_former_exit(Queue& queue);
   bool is_ours(const Queue& queue) const;
-  Result<void> hand_over(int connection) const;
+  Result<void> hand_over(int connection);
   bool handed_over();
   bool stopped() const;
   void report_losses(Clock::time_point now);
@@ -222,6 +228,7 @@ class Supervisor {
   std::vector<Queue> queues_;
   std::vector<Estate> estates_;  // that no queue is made of yet
   Service service_;
+  bool hands_over_ = false;    // somebody was given the queues' descriptors
   bool keeps_queues_ = false;  // while it stops: they are not drained
   Clock::time_point next_beat_{};
   Phase phase_ = Phase::kStarting;

@@ -210,7 +210,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
       start_stop();
       return;
     case Phase::kReloading:
-      if (queue.shared().order.load(std::memory_order_relaxed) == Order::kRetire) {
+      if (queue.told == Order::kRetire) {
         if (!done(status)) {
           spdlog::warn("queue {}: worker {} as it was to retire", queue.settings.queue,
                        queue.last_end);
@@ -245,8 +245,8 @@ void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
 }
 
 void Supervisor::adopt_successor(Queue& queue, char how) {
-  queue.settings = queue.shared().next;
-  queue.shared().order.store(Order::kRun, std::memory_order_release);
+  queue.settings = queue.next;
+  queue.tell(Order::kRun);
   if (queue.successor.pid <= 0) return start_worker(queue, 'r');
   queue.worker = std::move(queue.successor);
   queue.successor = {};

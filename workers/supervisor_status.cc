@@ -60,7 +60,7 @@ std::string Supervisor::worker_state(const Queue& queue) const {
   if (queue.former) return "retiring";
   if (queue.worker.pid <= 0) return phase_ == Phase::kStopping ? "ended" : "backing off";
   if (queue.shared().running.load(std::memory_order_relaxed) != queue.worker.pid) return "starting";
-  switch (queue.shared().order.load(std::memory_order_relaxed)) {
+  switch (queue.told) {
     case Order::kRetire:
       return "retiring";
     case Order::kDrain:

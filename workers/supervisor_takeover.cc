@@ -142,10 +142,10 @@ void Supervisor::succeed(Queue& queue) {
   PageHead& head = former_head(queue);
   head.supervisor.store(getpid());
   if (!queue.former) {
-    queue.shared().order.store(Order::kRun);
+    queue.tell(Order::kRun);
     return start_worker(queue, 'r');
   }
-  queue.shared().next = queue.settings;
+  queue.next = queue.shared().next = queue.settings;
   auto child = fork_worker(queue, *program_, queue.settings, std::move(queue.worker.rules));
   if (child) {
     queue.successor = std::move(*child);
@@ -179,11 +179,13 @@ void Supervisor::store(Queue& queue) {
 
 // ---- The other side ----
 
+// What the page says is the worker's to change, and believed only where there is a reason.
 bool Supervisor::is_ours(const Queue& queue) const {
-  return queue.shared().supervisor.load(std::memory_order_acquire) == getpid();
+  return !hands_over_ || queue.shared().supervisor.load(std::memory_order_acquire) == getpid();
 }
 
-Result<void> Supervisor::hand_over(int connection) const {
+Result<void> Supervisor::hand_over(int connection) {
+  hands_over_ = true;
   for (const Queue& queue : queues_) {
     auto sent = send_estate(connection, queue.settings.queue, parts_of(queue));
     if (!sent) return sent;
@@ -193,6 +195,7 @@ Result<void> Supervisor::hand_over(int connection) const {
 
 // True: nothing is left to do here.
 bool Supervisor::handed_over() {
+  if (!hands_over_) return false;
   bool all = true;
   for (Queue& queue : queues_) {
     const pid_t other = queue.shared().supervisor.load(std::memory_order_acquire);
@@ -207,7 +210,7 @@ bool Supervisor::handed_over() {
     spdlog::error("queue {}: process {} took it over and died, taking it back",
                   queue.settings.queue, other);
     queue.shared().supervisor.store(getpid());
-    queue.shared().order.store(Order::kRun);
+    queue.tell(Order::kRun);
     if (queue.worker.pid <= 0) start_worker(queue, 'r');
   }
   if (all) {
