@@ -64,7 +64,7 @@ struct RunOptions {
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
   OnStop on_stop = OnStop::kAuto;      // kKeep: the queues stay, in the service manager's store
   std::optional<std::string> control;  // nothing: kControlPath, if it can be had
-  std::string user;  // of the workers; empty: Sandbox's default
+  std::string user;                    // of the workers; empty: Sandbox's default
   bool sandbox = true;
 };
 

@@ -137,9 +137,9 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   heritage.streams = {queue.streams.data(), queue.streams.size()};
   heritage.slots = queue.slots.bytes();
   heritage.held = queue.held.bytes();
-  for (const SharedMemory* memory :
-       {&queue.page, &queue.slots, &queue.held, &queue.streams, &child.rules}) {
-    if (memory->fd() >= 0) heritage.memory.push_back(memory->fd());
+  for (const int fd :
+       {queue.page.fd(), queue.slots.fd(), queue.held.fd(), queue.streams.fd(), child.rules.fd()}) {
+    if (fd >= 0) heritage.memory.push_back(fd);
   }
   heritage.options = worker_options(queue, settings);
   heritage.early = queue.socket.take_early_datagrams();
@@ -204,8 +204,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
       if (queue.shared().begun.load(std::memory_order_relaxed) || done(status)) {
         return on_death(queue, status);
       }
-      spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue,
-                    queue.last_end);
+      spdlog::error("queue {}: worker {}; nothing runs", queue.settings.queue, queue.last_end);
       exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
       start_stop();
       return;

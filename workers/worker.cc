@@ -83,7 +83,6 @@ class Worker {
 
   // What neither the kernel nor the memory that a dead predecessor left has the bytes of.
   void release_orphans() {
-    const uint16_t queue = heritage_.options.settings.queue;
     const auto status = read_status();  // before the peek: what comes in between is newer
     const auto unread = peek_id(heritage_.queue_fd);
     if (!status && !unread) return;
@@ -236,6 +235,7 @@ int run_worker(Heritage heritage) {
   heritage.page->running.store(getpid(), std::memory_order_relaxed);
   const uint64_t one = 1;
   if (write(heritage.running_fd, &one, sizeof one) != sizeof one) return EX_OSERR;
+  close(heritage.running_fd);
   if (how != 'n' && !worker.restore_settings()) return EX_IOERR;
   if (!worker.run()) return EX_IOERR;
   heritage.page->finished.store(1, std::memory_order_release);

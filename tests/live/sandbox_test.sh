@@ -70,7 +70,8 @@ traffic_is_changed "in the sandbox"
 one=$(worker_pid 0)
 two=$(worker_pid 1)
 look_at_worker "$one" 1
-kept=("$work/fettle.log" /proc/N/net/netfilter/nfnetlink_queue 'socket:[N]' /dev/null /dev/null)
+kept=('/memfd:fettle-page (deleted)' '/memfd:fettle-rules (deleted)' '/memfd:fettle-slots (deleted)'
+  "$work/fettle.log" /proc/N/net/netfilter/nfnetlink_queue 'socket:[N]' /dev/null /dev/null)
 ! log_has fettle "queue's socket locked" || kept+=(anon_inode:bpf_link)
 expect_equal "its descriptors" "$(descriptors "$one")" "$(names "${kept[@]}")"
 socket_of() { find "/proc/$1/fd" -type l -lname 'socket:*' -printf '%l\n'; }
