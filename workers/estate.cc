@@ -121,6 +121,12 @@ Result<Estate> parse(Received& message) {
   return out;
 }
 
+// Process ids in the page may be those of another namespace; a parent's name is not.
+bool has_supervisor(int worker, const PageHead& head) {
+  const int parent = parent_of(worker);
+  return parent == head.supervisor.load() || process_name(parent) == "fettle";
+}
+
 // The descriptors of a process whose names tell what they are.
 Result<Estate> estate_of(int pid, uint16_t queue, uint64_t socket_inode) {
   Estate out;
@@ -190,7 +196,7 @@ Result<std::optional<Estate>> orphan_of(uint16_t queue) {
       const auto page = SharedMemory::adopt((*estate)[Part::kPage].release());
       if (!page || page->size() < sizeof(PageHead)) continue;
       const auto* head = page->as<PageHead>();
-      if (head->magic != kPageMagic || parent_of(pid) == head->supervisor.load()) continue;
+      if (head->magic != kPageMagic || has_supervisor(pid, *head)) continue;
       (*estate)[Part::kPage] = Descriptor(fcntl(page->fd(), F_DUPFD_CLOEXEC, 0));
       return std::optional<Estate>(std::move(*estate));
     }

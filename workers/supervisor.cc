@@ -206,17 +206,15 @@ void Supervisor::on_running(uint64_t workers) {
   if (awaited_ > 0) return;
   phase_ = Phase::kRunning;
   if (options_.takeover) (void)open_control();  // says itself what is wrong
-  say_ready("ready");
+  spdlog::info("ready: {}", what_runs());
+  service_.ready(what_runs());
   if (std::exchange(reload_again_, false)) start_reload();
 }
 
-void Supervisor::say_ready(const char* what) {
+std::string Supervisor::what_runs() const {
   const size_t rules = program_->rule_names().size();
-  const std::string text =
-      fmt::format("{}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
-                  queues_.size() == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
-  spdlog::info("{}: {}", what, text);
-  service_.ready(text);
+  return fmt::format("{}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
+                     queues_.size() == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
 }
 
 std::string Supervisor::queue_range() const {
@@ -268,6 +266,7 @@ void Supervisor::finish_reload() {
   ++program_number_;
   phase_ = Phase::kRunning;
   adopt_reload();
+  service_.ready(what_runs());
   if (std::exchange(reload_again_, false)) start_reload();
 }
 

@@ -197,7 +197,7 @@ class Supervisor {
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
   void release_rest(Queue& queue);
   int next_timeout(Clock::time_point now) const;
-  void say_ready(const char* what);
+  std::string what_runs() const;
   bool accepts_orphans() const;
 
   // supervisor_control.cc

@@ -62,6 +62,10 @@ for ((i = 0; i < rounds; ++i)); do
   kill -HUP "$manager_pid"
   wait_for 10 ready_again "$before" || die "it does not start again"
 done
+before=$(log_count manager "state READY")
+kill -HUP "$(sed -n 's/^process //p' "$work/manager.log" | tail -n 1)"
+wait_for 10 log_has manager "state .*RELOADING" || die "a reload is not notified"
+wait_for 10 ready_again "$before" || die "the end of a reload is not notified"
 judge "restart"
 expect_equal "starts with both queues" "$(log_count manager 'start with .*queue1-socket')" "$rounds"
 kill -TERM "$manager_pid"
