@@ -6,6 +6,15 @@
 
 namespace fettle {
 
+void normalize(InHand& hand) noexcept {
+  for (bool* flag :
+       {&hand.queued.whole, &hand.queued.has_id, &hand.packet.fragment, &hand.packet.later_fragment,
+        &hand.packet.changed, &hand.packet.resized, &hand.outcome.changed, &hand.outcome.stream,
+        &hand.outcome.mark_changed, &hand.outcome.lost}) {
+    normalize(*flag);
+  }
+}
+
 void prepare(const Preparation& preparation, InHand& hand) noexcept {
   const QueuedPacket& queued = hand.queued;
   hand.packet = preparation.parses ? parse(queued.payload) : Packet{};

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "core/nfqueue_codec.h"
@@ -30,6 +31,18 @@ struct InHand {
   uint32_t looked = 0;  // what Program::look() said
   Stage stage = Stage::kEmpty;
 };
+
+// In memory that another process has written, a flag may be any byte.
+inline bool is_set(const bool& flag) noexcept {
+  uint8_t byte = 0;
+  std::memcpy(&byte, &flag, sizeof byte);
+  return byte != 0;
+}
+inline void normalize(bool& flag) noexcept {
+  const uint8_t byte = is_set(flag) ? 1 : 0;
+  std::memcpy(&flag, &byte, sizeof byte);
+}
+void normalize(InHand& hand) noexcept;  // all of its flags
 
 // A process that ends has done all that stands before this, and nothing that stands behind.
 inline void enter(InHand& hand, Stage stage) noexcept {

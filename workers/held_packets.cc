@@ -70,7 +70,10 @@ bool HeldPackets::adopt(std::vector<HeldPacket*>& taken) noexcept {
   std::vector<HeldPacket*> waiting;
   for (uint32_t i = 0; i < size_.packets; ++i) {
     HeldPacket& packet = packets_[i];
+    normalize(packet.present);
+    normalize(packet.large);
     if (!packet.present) continue;
+    normalize(packet.hand);
     relocate(packet, header_->rooms);
     if (!sane(packet)) packet.present = false;
     if (!packet.present) continue;
@@ -109,12 +112,13 @@ void HeldPackets::relocate(HeldPacket& packet, const std::byte* old_rooms) const
 bool HeldPackets::sane(const HeldPacket& packet) const {
   const InHand& hand = packet.hand;
   if (packet.room == nullptr) return hand.queued.payload.empty() && hand.packet.size == 0;
-  const size_t room = packet.large ? kLarge : kSmall;
+  const bool large = is_set(packet.large);
+  const size_t room = large ? kLarge : kSmall;
   const auto offset = static_cast<size_t>(packet.room - rooms_);
   const size_t first_large = size_.small * stride(kSmall);
-  const bool placed = packet.large ? offset >= first_large + kBefore &&
-                                         (offset - first_large) % stride(kLarge) == kBefore
-                                   : offset < first_large && offset % stride(kSmall) == kBefore;
+  const bool placed =
+      large ? offset >= first_large + kBefore && (offset - first_large) % stride(kLarge) == kBefore
+            : offset < first_large && offset % stride(kSmall) == kBefore;
   return placed && hand.queued.payload.size() <= room && hand.packet.size <= room &&
          hand.packet.capacity <= room && hand.queued.before <= kBefore;
 }

@@ -64,7 +64,7 @@ class HeldPackets {
   void look(Visitor&& visitor) const {
     if (!understood()) return;
     for (uint32_t i = 0; i < size_.packets; ++i) {
-      if (packets_[i].present && sane(packets_[i])) visitor(packets_[i]);
+      if (is_set(packets_[i].present) && sane(packets_[i])) visitor(packets_[i]);
     }
   }
 

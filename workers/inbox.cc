@@ -74,6 +74,7 @@ bool Inbox::adopt() noexcept {
     return false;
   }
   for (InHand* hand : held()) {
+    normalize(*hand);
     if (!relocate(*hand)) hand->stage = Stage::kEmpty;
   }
   header_->slots = slots_;
@@ -117,7 +118,7 @@ std::span<const std::byte> Inbox::bytes_of(const InHand& hand) const noexcept {
   if (hand.queued.payload.empty()) return {};
   const auto offset = offset_of(hand);
   if (!offset) return {};
-  const size_t size = hand.packet.resized ? hand.packet.size : hand.queued.payload.size();
+  const size_t size = is_set(hand.packet.resized) ? hand.packet.size : hand.queued.payload.size();
   return {slots_ + *offset, size};
 }
 
