@@ -5,7 +5,7 @@
 namespace fettle::fuzz {
 namespace {
 
-constexpr StreamTable::Size kSmall{.connections = 8, .edits = 48, .chunks = 160, .handshakes = 4};
+constexpr StreamTable::Size kSmall{.connections = 8, .edits = 24, .chunks = 60, .handshakes = 4};
 constexpr size_t kMostHeld = 32;
 constexpr size_t kArea = 70'000 + stream::kMaxTail;
 
