@@ -13,6 +13,7 @@
 #include <tbb/task_group.h>
 
 #include "core/flow_hash.h"
+#include "workers/thread_order.h"
 
 namespace fettle {
 namespace {
@@ -87,6 +88,7 @@ void Lanes::run_here(std::span<InHand* const> hands) {
 void Lanes::start(std::span<InHand* const> hands) {
   under_way_ = hands.size();
   for (InHand* hand : hands) lanes_[flow_hash(hand->packet) % lanes_.size()].push_back(hand);
+  hand_over(&lanes_);
   pool_->arena.execute([this] {
     for (size_t lane = 0; lane < lanes_.size(); ++lane) {
       if (!lanes_[lane].empty()) pool_->group.run([this, lane] { run_lane(lane); });
@@ -95,15 +97,18 @@ void Lanes::start(std::span<InHand* const> hands) {
 }
 
 void Lanes::run_lane(size_t lane) {
+  take_over(&lanes_);
   const auto begin = Clock::now();
   const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
   if (thread > 0) place_helper(cpus_[thread % cpus_.size()]);
   apply_all(program_, lanes_[lane], states_[thread]);
   lane_ns_[lane] = since(begin);
+  hand_over(&lane_ns_);  // another address: lanes are in no order among themselves
 }
 
 void Lanes::wait() {
   pool_->arena.execute([this] { pool_->group.wait(); });
+  take_over(&lane_ns_);
   learn(std::accumulate(lane_ns_.begin(), lane_ns_.end(), 0.0), under_way_);
   for (auto& lane : lanes_) lane.clear();
   std::ranges::fill(lane_ns_, 0.0);

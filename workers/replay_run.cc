@@ -26,6 +26,7 @@
 
 #include "workers/replay_lanes.h"
 #include "workers/standard_streams.h"
+#include "workers/thread_order.h"
 
 namespace fettle {
 namespace {
@@ -177,7 +178,16 @@ class Replay {
     chunks_ = std::vector<ReplayChunk>(input_.threads * kChunksPerThread);
     const tbb::global_control control(tbb::global_control::max_allowed_parallelism, input_.threads);
     tbb::task_arena arena(static_cast<int>(input_.threads));
+    for (void* stage : stages()) hand_over(stage);
     arena.execute([this] { tbb::parallel_pipeline(chunks_.size(), pipeline()); });
+    for (void* stage : stages()) take_over(stage);
+  }
+
+  // What belongs to one stage.
+  std::vector<void*> stages() {
+    std::vector<void*> out{&read_, &written_};
+    for (const auto& lane : lanes_) out.push_back(lane.get());
+    return out;
   }
 
   tbb::filter<void, void> pipeline() {
@@ -186,22 +196,28 @@ class Replay {
     auto stages =
         tbb::make_filter<void, Chunk>(kInOrder, [this](auto& control) { return next(control); }) &
         tbb::make_filter<Chunk, Chunk>(tbb::filter_mode::parallel, [this](Chunk chunk) {
+          const Turn turn(chunk);
           deal(*chunk);
           return chunk;
         });
     for (const auto& lane : lanes_) {
       stages &= tbb::make_filter<Chunk, Chunk>(kInOrder, [lane = lane.get()](Chunk chunk) {
+        const Turn turn(chunk), mine(lane);
         lane->run(*chunk);
         return chunk;
       });
     }
-    return stages &
-           tbb::make_filter<Chunk, void>(kInOrder, [this](Chunk chunk) { finish(*chunk); });
+    return stages & tbb::make_filter<Chunk, void>(kInOrder, [this](Chunk chunk) {
+             const Turn turn(chunk), mine(&written_);
+             finish(*chunk);
+           });
   }
 
   ReplayChunk* next(tbb::flow_control& control) {
+    const Turn mine(&read_);
     // Chunks leave in order: when the pipeline admits one more, the oldest is free again.
     ReplayChunk* chunk = &chunks_[chunks_read_++ % chunks_.size()];
+    const Turn turn(chunk);
     if (!read(*chunk)) control.stop();
     return chunk;
   }
