@@ -110,7 +110,7 @@ expect "sniff on a full disk" 74 'cannot write standard output: No space' sh -c 
 
 # Live: what came goes on although the input is still open, and a signal ends the wait.
 mkfifo live
-soon() { for _ in $(seq 50); do "$@" 2>/dev/null && return; sleep 0.1; done; return 1; }
+soon() { for _ in $(seq 600); do "$@" 2>/dev/null && return; sleep 0.1; done; return 1; }
 for threads in 1 2 7; do
   rm -f went-on
   "$fettle" replay --quiet --threads $threads --rules "$rules" - - <live >went-on &

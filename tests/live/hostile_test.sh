@@ -5,7 +5,7 @@
 # connection tracking, which puts fragments together and tells the workers about streams.
 #
 # PACKETS (default 300,000), SEED (default: another one each time, which is printed), GROWTH (default 256): kB that a
-# process's memory may grow by.
+# process's memory may grow by, THREADS (default 1) of each worker.
 . "$(dirname "$0")/lib.sh"
 
 packets=${PACKETS:-300000}
@@ -40,7 +40,7 @@ firewall "$server" -t raw -A PREROUTING -j DROP # it need not answer
 firewall "$client" -A OUTPUT -j DROP            # and no neighbour is asked for
 start anchor "$router" sleep infinity           # whose view of the queues the sender has
 anchor=$started
-fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --queue-length 32768
+fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --queue-length 32768 --threads "${THREADS:-1}"
 for place in "raw PREROUTING 0" "mangle FORWARD 1"; do
   read -r table chain queue <<<"$place"
   firewall "$router" -t "$table" -A "$chain" -i lan -m comment --comment "seen$queue" -j NFQUEUE --queue-num "$queue"
