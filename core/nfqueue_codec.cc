@@ -151,6 +151,7 @@ MessageKind decode_error(std::span<const std::byte> body, Message* message) {
 }
 
 nlmsghdr* put_config(ConfigBuffer& out, uint16_t queue, uint32_t sequence) {
+  out.fill(std::byte{0});  // libmnl leaves padding as it is
   nlmsghdr* header = nfq_nlmsg_put(reinterpret_cast<char*>(out.data()), NFQNL_MSG_CONFIG, queue);
   header->nlmsg_flags |= NLM_F_ACK;
   header->nlmsg_seq = sequence;

@@ -364,5 +364,14 @@ TEST(NfqueueIdTest, NewerIsASignedDifference) {
   EXPECT_FALSE(id_after(5, 5));
 }
 
+TEST(NfqueueConfigTest, PaddingSaysNothingOfTheStack) {
+  ConfigBuffer one, other;
+  one.fill(std::byte{0});
+  other.fill(std::byte{0xff});
+  const size_t size = encode_config(one, {.queue = kQueue}, true, 7);
+  ASSERT_EQ(encode_config(other, {.queue = kQueue}, true, 7), size);
+  EXPECT_TRUE(std::equal(one.begin(), one.begin() + size, other.begin()));
+}
+
 }  // namespace
 }  // namespace fettle

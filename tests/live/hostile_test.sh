@@ -106,6 +106,7 @@ expect_equal "exit status" "$fettle_status" 0
 expect_equal "packets with a verdict" "$(queue_summary packets)" "$queued"
 expect_equal "restarts" "$(queue_summary restarts)" 0
 expect_equal "unreadable messages, refused verdicts" "$(log_count fettle 'verdicts too late')" 0
+expect_equal "reports of sanitizers" "$(log_count fettle 'Sanitizer|runtime error')" 0
 expect_between "found malformed" "$(queue_summary malformed)" $((packets / 100)) "$sent"
 expect_between "changed" "$(queue_summary changed)" $((packets / 2)) $((sent * 2))
 # Established connections give way to nobody, so that those of a long run find no place in the end.
