@@ -21,6 +21,13 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#ifdef __clang__  // libbpf's macros are C
+#pragma clang diagnostic ignored "-Wgnu-statement-expression-from-macro-expansion"
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#pragma clang diagnostic ignored "-Wmissing-designated-field-initializers"
+#pragma clang diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 namespace fettle {
 namespace {
 

@@ -19,6 +19,11 @@
 
 #include <fmt/format.h>
 
+#ifdef __clang__  // libseccomp's macros are C
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#pragma clang diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 namespace fettle {
 namespace {
 
