@@ -42,3 +42,12 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE MATCHES "Rel" AND N
   target_compile_options(fettle_lto INTERFACE -flto=auto)
   target_link_options(fettle_lto INTERFACE -flto=auto)
 endif()
+
+# Headers that most files of a library include, read once. It hides an #include that is missing, so that the
+# release build, which has it in the tests alone, stays the judge of these.
+function(fettle_precompile target)
+  if(PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE <fmt/format.h> <algorithm> <array> <chrono> <functional> <map>
+      <memory> <optional> <span> <string> <string_view> <vector> ${ARGN})
+  endif()
+endfunction()
