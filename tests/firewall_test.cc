@@ -50,6 +50,7 @@ TEST(FirewallTest, IptablesQueueRules) {
   EXPECT_EQ(one.queue, (QueueTarget{7, 7, false, false}));
   EXPECT_EQ(one.protocol, "udp");
   EXPECT_EQ(one.in, "lan");
+  EXPECT_EQ(one.packets, 3u);
   EXPECT_TRUE(one.marks.empty());  // those of the comment are words
   EXPECT_EQ(firewall.rules[4].queue, (QueueTarget{0, 3, true, true}));
   EXPECT_EQ(firewall.rules[4].number, 1u);

@@ -99,6 +99,15 @@ TEST_F(RunStatusTest, TableOfTrouble) {
   status.last_reload = {
       .at = 1'700'000'060, .exit = 65, .message = "a.toml:1:2: error: found \x1b[2J\n    1 | x"};
   status.control.malformed = 4;
+  status.feed = FeedReport{.rules = 1,
+                           .uncounted = 2,
+                           .beyond = 1,
+                           .bypass = true,
+                           .sent = 700,
+                           .unqueued = 30,
+                           .bypassed = 4,
+                           .age_ms = 5,
+                           .error = ""};
   QueueReport& queue = status.queues[0];
   queue.worker = {.pid = 0,
                   .state = "backing off",
@@ -120,6 +129,9 @@ rules    print-servers.toml: 0 rules, loaded 2023-11-14 22:13:20
 reload   refused 2023-11-14 22:14:20
   a.toml:1:2: error: found \x1b[2J
       1 | x
+firewall 1 rule sent 700 packets here
+firewall 2 rules have no counters: what passes a full queue cannot be told (fettle doctor)
+firewall 1 rule feeds other queues, too: what passes a full queue cannot be told (fettle doctor)
 control  /run/fettle/control: 3 requests answered, 4 malformed, 0 not permitted, 0 cut off
 
 queue  worker  CPUs  state                       for  restarts
@@ -135,6 +147,8 @@ queue  packets  bytes  changed  accepted  dropped  waiting
 queue  count  lost, or passed unchanged: where and why
     0     12  kernel: the queue was full, dropped
     0      3  kernel: the socket's buffer was full, dropped
+    0     30  kernel: came to no queue, uncounted; at least so many
+    0      4  kernel: fettle did not run, passed unchanged; at least so many
 
 queue  segments  TCP streams that rules edit
     0         5  segments that left as others
@@ -171,6 +185,15 @@ TEST_F(RunStatusTest, JsonAndBack) {
     queue.worker.restart_in_ms = 6;
   }
   status.last_reload = {.at = 7, .exit = 65, .message = "\"quoted\"\n"};
+  status.feed = FeedReport{.rules = 1,
+                           .uncounted = 2,
+                           .beyond = 3,
+                           .bypass = false,
+                           .sent = 4,
+                           .unqueued = 5,
+                           .bypassed = 6,
+                           .age_ms = 7,
+                           .error = "iptables-save: no"};
   status.control = {.path = "/x", .requests = 1, .malformed = 2, .refused = 3, .cut_off = 4};
   const auto answer = parse_control_answer(answer_of(status));
   ASSERT_TRUE(answer) << answer.error().message;

@@ -157,6 +157,20 @@ ControlReport read_control(const Members& members) {
   return out;
 }
 
+FeedReport read_feed(const Members& members) {
+  FeedReport out;
+  members.read("rules", &out.rules);
+  members.read("uncounted", &out.uncounted);
+  members.read("beyond", &out.beyond);
+  members.read("bypass", &out.bypass);
+  members.read("sent", &out.sent);
+  members.read("unqueued", &out.unqueued);
+  members.read("bypassed", &out.bypassed);
+  members.read("age_ms", &out.age_ms);
+  members.read("error", &out.error);
+  return out;
+}
+
 RunStatus read_status(const Members& members) {
   RunStatus out;
   members.read("version", &out.version);
@@ -167,6 +181,7 @@ RunStatus read_status(const Members& members) {
   members.read("loaded_at", &out.loaded_at);
   members.read_object("last_reload", [&](const Members& m) { out.last_reload = read_reload(m); });
   members.read_object("control", [&](const Members& m) { out.control = read_control(m); });
+  members.read_object("feed", [&](const Members& m) { out.feed = read_feed(m); });
   members.read_array("queues", &out.queues, read_queue);
   members.read_array("rules", &out.rules, read_rule);
   return out;

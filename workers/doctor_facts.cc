@@ -16,6 +16,7 @@
 
 #include "core/nfqueue.h"
 #include "workers/device_features.h"
+#include "workers/firewall_source.h"
 #include "workers/queue_owner.h"
 #include "workers/run_tool.h"
 
@@ -76,50 +77,16 @@ void gather_queues(uint32_t first, uint32_t last, HostFacts* facts) {
 
 // ---- the firewall ------------------------------------------------------------------------------
 
-void read_saved(const char* program, const char* tool, HostFacts* facts) {
-  const auto saved = run_tool({program});
-  if (!saved) return;
-  facts->has_iptables = true;
-  if (saved->good()) {
-    read_iptables(saved->out, tool, &facts->firewall);
-  } else {
-    facts->unread.push_back(fmt::format("{}: {}", program, saved->complaint()));
-  }
-}
-
-// Rules of the older tables, which iptables-nft does not see; names_file lists those that there
-// are.
-void read_legacy(const char* program, const char* usual, const char* tool, const char* names_file,
-                 HostFacts* facts) {
-  const auto names = read_file(names_file);
-  const auto legacy = find_tool(program);
-  const auto standard = find_tool(usual);
-  if (!names || names->empty() || !legacy || !standard) return;
-  std::error_code ignored;
-  if (fs::canonical(*legacy, ignored) != fs::canonical(*standard, ignored) ||
-      fs::canonical(*standard, ignored).filename() != "xtables-legacy-multi") {
-    read_saved(program, tool, facts);
-  }
-}
-
 void gather_firewall(HostFacts* facts) {
-  read_saved("iptables-save", "iptables", facts);
-  read_saved("ip6tables-save", "ip6tables", facts);
-  read_legacy("iptables-legacy-save", "iptables-save", "iptables-legacy",
-              "/proc/net/ip_tables_names", facts);
-  read_legacy("ip6tables-legacy-save", "ip6tables-save", "ip6tables-legacy",
-              "/proc/net/ip6_tables_names", facts);
-  if (const auto json = run_tool({"nft", "-j", "list", "ruleset"})) {
-    facts->has_nft = true;
-    const auto text = run_tool({"nft", "-a", "list", "ruleset"});
-    if (!json->good()) {
-      facts->unread.push_back(fmt::format("nft: {}", json->complaint()));
-    } else if (!read_nft(json->out, text ? text->out : "", &facts->firewall)) {
-      facts->unread.push_back("nft: it prints no JSON (nft -j list ruleset)");
-    }
-  } else {
-    facts->unread.push_back("nft is not installed (apt-get install nftables)");
+  for (const FirewallSource& source : firewall_sources()) {
+    (source.is_nft() ? facts->has_nft : facts->has_iptables) = true;
+    const auto text = source.is_nft() ? run_tool({"nft", "-a", "list", "ruleset"}) : std::nullopt;
+    const auto said = run_tool(source.words);
+    auto read =
+        read_firewall(source, said.value_or(ToolOutput{}), text ? text->out : "", &facts->firewall);
+    if (!read) facts->unread.push_back(read.error().message);
   }
+  if (!facts->has_nft) facts->unread.push_back("nft is not installed (apt-get install nftables)");
   for (const char* family : {"-4", "-6"}) {
     if (const auto rules = run_tool({"ip", family, "rule"})) facts->ip_rules += rules->out;
   }

@@ -33,10 +33,11 @@ struct FirewallRule {
   std::string family;  // of the table: ip, ip6, inet, bridge, netdev
   std::string table;
   std::string chain;
-  size_t number = 0;               // in its chain, from 1
-  uint64_t handle = 0;             // nft's
-  std::vector<std::string> words;  // iptables: what stands behind -A CHAIN
-  std::string text;                // nft: as it writes the rule, where that is known
+  size_t number = 0;                // in its chain, from 1
+  uint64_t handle = 0;              // nft's
+  std::vector<std::string> words;   // iptables: what stands behind -A CHAIN
+  std::string text;                 // nft: as it writes the rule, where that is known
+  std::optional<uint64_t> packets;  // that met all of it, where it counts them
 
   std::optional<QueueTarget> queue;
   bool computed_queue = false;  // nft: by an expression; `queue` has what it can come to
@@ -75,8 +76,8 @@ struct Firewall {
   std::vector<Flowtable> flowtables;
 };
 
-// What iptables-save (or ip6tables-save, or a legacy one: `tool`) prints, added to *firewall. Lines
-// that are none of its are passed over.
+// What iptables-save -c (or ip6tables-save, or a legacy one: `tool`) prints, added to *firewall.
+// Lines that are none of its are passed over.
 void read_iptables(std::string_view text, std::string_view tool, Firewall* firewall);
 
 // What `nft -j list ruleset` prints, added to *firewall, with the rules' texts from

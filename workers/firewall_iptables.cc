@@ -173,6 +173,20 @@ FirewallRule read_rule(Words words) {
   return rule;
 }
 
+// "[12:3456] -A ...": packets and bytes, as -c prints them.
+std::optional<uint64_t> take_counters(std::string_view* line) {
+  if (!line->starts_with('[')) return std::nullopt;
+  const std::string_view counters = line->substr(1, line->find(' '));
+  line->remove_prefix(std::min(line->find(' '), line->size() - 1) + 1);
+  uint64_t packets = 0;
+  const auto [end, error] =
+      std::from_chars(counters.data(), counters.data() + counters.size(), packets);
+  if (error != std::errc{} || end == counters.data() + counters.size() || *end != ':') {
+    return std::nullopt;
+  }
+  return packets;
+}
+
 struct Reader {
   std::string_view tool;
   Firewall* firewall;
@@ -200,12 +214,13 @@ struct Reader {
     } else if (line.starts_with(':')) {
       read_chain(line);
     } else {
-      if (line.starts_with('[')) line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
+      const std::optional<uint64_t> packets = take_counters(&line);
       Words words = split_words(line);
       if (words.size() < 2 || words[0] != "-A") return;
       const std::string chain = words[1];
       words.erase(words.begin(), words.begin() + 2);
       FirewallRule rule = read_rule(std::move(words));
+      rule.packets = packets;
       rule.tool = tool;
       rule.family = family();
       rule.table = table;

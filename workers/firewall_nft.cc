@@ -158,6 +158,11 @@ bool mentions(const Json& expression, const char* name, size_t depth = 0) {
 void read_statement(const Json& statement, FirewallRule* rule) {
   if (const Json* queue = member(statement, "queue")) read_queue(*queue, rule);
   if (const Json* match = member(statement, "match")) read_match(*match, rule);
+  // One that stands before a match has met more packets than the rule's end.
+  if (!member(statement, "queue")) rule->packets.reset();
+  if (const Json* counter = member(statement, "counter"); counter && counter->is_object()) {
+    rule->packets = number_of(*counter, "packets");
+  }
   if (const Json* mangle = member(statement, "mangle")) read_mangle(*mangle, rule);
   if (member(statement, "accept")) rule->accepts = true;
   if (member(statement, "flow")) rule->offloads = rule->tracks = true;

@@ -71,6 +71,21 @@ std::string control_json(const ControlReport& control) {
       .text();
 }
 
+std::string feed_json(const std::optional<FeedReport>& feed) {
+  if (!feed) return "null";
+  return JsonObject()
+      .add("rules", feed->rules)
+      .add("uncounted", feed->uncounted)
+      .add("beyond", feed->beyond)
+      .add("bypass", feed->bypass)
+      .add("sent", feed->sent)
+      .add("unqueued", feed->unqueued)
+      .add("bypassed", feed->bypassed)
+      .add("age_ms", feed->age_ms)
+      .add("error", feed->error)
+      .text();
+}
+
 }  // namespace
 
 std::string_view counter_group_name(CounterGroup group) {
@@ -99,6 +114,7 @@ std::string status_json(const RunStatus& status) {
       .add("loaded_at", status.loaded_at)
       .add_json("last_reload", reload_json(status.last_reload))
       .add_json("control", control_json(status.control))
+      .add_json("feed", feed_json(status.feed))
       .add_json("queues", json_array(queues))
       .add_json("rules", json_array(rules))
       .text();

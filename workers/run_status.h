@@ -63,6 +63,19 @@ struct QueueReport {
   QueueCounters counters;
 };
 
+// What firewall rules sent to the queues, all of them together (feed.h).
+struct FeedReport {
+  uint32_t rules = 0;      // that count, and feed these queues alone
+  uint32_t uncounted = 0;  // rules without a counter
+  uint32_t beyond = 0;     // rules that feed other queues, too
+  bool bypass = true;      // all have it
+  uint64_t sent = 0;       // packets, since fettle knows
+  uint64_t unqueued = 0;   // of these, at least so many came to no queue: it was full
+  uint64_t bypassed = 0;   // at least so many came while no queue was bound
+  uint64_t age_ms = 0;     // of this knowledge
+  std::string error;       // the rules could not be read
+};
+
 struct RuleReport {
   std::string name;
   uint64_t hits = 0;
@@ -93,6 +106,7 @@ struct RunStatus {
   int64_t loaded_at = 0;
   std::optional<ReloadReport> last_reload;
   ControlReport control;
+  std::optional<FeedReport> feed;  // nothing: not read yet
   std::vector<QueueReport> queues;
   std::vector<RuleReport> rules;  // since they were loaded
 };

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -19,45 +20,29 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A file in memory: what the program says may be longer than a pipe holds.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(memfd_create("fettle-tool", MFD_CLOEXEC)) {}
-  ~MemoryFile() {
-    if (fd_ >= 0) close(fd_);
+bool fill(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t put = write(file, text.data(), text.size());
+    if (put <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(put));
   }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  int fd() const { return fd_; }
+  return lseek(file, 0, SEEK_SET) == 0;
+}
 
-  bool fill(std::string_view text) const {
-    while (!text.empty()) {
-      const ssize_t put = write(fd_, text.data(), text.size());
-      if (put <= 0) return false;
-      text.remove_prefix(static_cast<size_t>(put));
-    }
-    return lseek(fd_, 0, SEEK_SET) == 0;
+std::string text_of(int file) {
+  const off_t end = lseek(file, 0, SEEK_END);
+  std::string out(std::min(static_cast<size_t>(std::max<off_t>(end, 0)), kMostToolOutput), '\0');
+  size_t have = 0;
+  while (have < out.size()) {
+    const ssize_t got = pread(file, out.data() + have, out.size() - have, static_cast<off_t>(have));
+    if (got <= 0) break;
+    have += static_cast<size_t>(got);
   }
+  out.resize(have);
+  return out;
+}
 
-  std::string text() const {
-    const off_t end = lseek(fd_, 0, SEEK_END);
-    std::string out(std::min(static_cast<size_t>(std::max<off_t>(end, 0)), kMostToolOutput), '\0');
-    size_t have = 0;
-    while (have < out.size()) {
-      const ssize_t got =
-          pread(fd_, out.data() + have, out.size() - have, static_cast<off_t>(have));
-      if (got <= 0) break;
-      have += static_cast<size_t>(got);
-    }
-    out.resize(have);
-    return out;
-  }
-
- private:
-  int fd_;
-};
-
-// -1 where it had to be killed, or ended by a signal.
+// A wait status; it is killed when patience ends.
 int await_exit(pid_t pid, std::chrono::milliseconds patience) {
   const auto deadline = Clock::now() + patience;
   const int watch = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
@@ -74,7 +59,7 @@ int await_exit(pid_t pid, std::chrono::milliseconds patience) {
     poll(&wait, 1, static_cast<int>(watch >= 0 ? left : std::min<int64_t>(left, 2)));
   }
   if (watch >= 0) close(watch);
-  return ended == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ended == pid ? status : SIGKILL;
 }
 
 // The signals as a program expects them, whatever the caller blocks or ignores.
@@ -89,7 +74,7 @@ void reset_signals(posix_spawnattr_t* attributes) {
 }
 
 int spawn(pid_t* pid, const std::string& path, const std::vector<std::string>& words,
-          const MemoryFile& in, const MemoryFile& out, const MemoryFile& err) {
+          std::span<const int> standard) {
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -100,9 +85,9 @@ int spawn(pid_t* pid, const std::string& path, const std::vector<std::string>& w
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_adddup2(&actions, in.fd(), STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out.fd(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err.fd(), STDERR_FILENO);
+  for (size_t i = 0; i < standard.size(); ++i) {
+    posix_spawn_file_actions_adddup2(&actions, standard[i], static_cast<int>(i));
+  }
   reset_signals(&attributes);
   const int error =
       posix_spawn(pid, path.c_str(), &actions, &attributes, arguments.data(), environment);
@@ -127,27 +112,40 @@ std::optional<std::string> find_tool(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<ToolOutput> run_tool(const std::vector<std::string>& words, std::string_view input,
-                                   std::chrono::milliseconds patience) {
+std::optional<RunningTool> RunningTool::start(const std::vector<std::string>& words,
+                                              std::string_view input) {
   const auto path = find_tool(words.front());
   if (!path) return std::nullopt;
-  const MemoryFile in;
-  const MemoryFile out;
-  const MemoryFile err;
-  ToolOutput result;
-  if (in.fd() < 0 || out.fd() < 0 || err.fd() < 0 || !in.fill(input)) {
-    result.err = fmt::format("no memory for what {} says: {}", words.front(), std::strerror(errno));
-    return result;
+  RunningTool tool;
+  // What the program says may be longer than a pipe holds.
+  for (Descriptor* file : {&tool.in_, &tool.out_, &tool.err_}) {
+    *file = Descriptor(memfd_create("fettle-tool", MFD_CLOEXEC));
   }
-  pid_t pid = -1;
-  if (const int error = spawn(&pid, *path, words, in, out, err)) {
-    result.err = fmt::format("cannot start {}: {}", *path, std::strerror(error));
-    return result;
+  if (!tool.in_ || !tool.out_ || !tool.err_ || !fill(tool.in_.get(), input)) {
+    tool.failure_ =
+        fmt::format("no memory for what {} says: {}", words.front(), std::strerror(errno));
+    return tool;
   }
-  result.status = await_exit(pid, patience);
-  result.out = out.text();
-  result.err = err.text();
-  return result;
+  const int standard[] = {tool.in_.get(), tool.out_.get(), tool.err_.get()};
+  if (const int error = spawn(&tool.pid_, *path, words, standard)) {
+    tool.pid_ = -1;
+    tool.failure_ = fmt::format("cannot start {}: {}", *path, std::strerror(error));
+  }
+  return tool;
+}
+
+ToolOutput RunningTool::finish(int wait_status) const {
+  if (pid_ < 0) return {.status = -1, .out = {}, .err = failure_};
+  return {.status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1,
+          .out = text_of(out_.get()),
+          .err = text_of(err_.get())};
+}
+
+std::optional<ToolOutput> run_tool(const std::vector<std::string>& words, std::string_view input,
+                                   std::chrono::milliseconds patience) {
+  const auto tool = RunningTool::start(words, input);
+  if (!tool) return std::nullopt;
+  return tool->finish(tool->pid() < 0 ? 0 : await_exit(tool->pid(), patience));
 }
 
 }  // namespace fettle

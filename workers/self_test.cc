@@ -47,17 +47,10 @@ using Step = std::optional<Failure>;
 Failure failed(std::string text) { return {SelfTest::Outcome::kFailed, std::move(text)}; }
 Failure impossible(std::string text) { return {SelfTest::Outcome::kImpossible, std::move(text)}; }
 
-struct Descriptor {
-  int fd = -1;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
-
 bool write_file(const char* path, std::string_view text) {
   const Descriptor file{open(path, O_WRONLY | O_CLOEXEC)};
-  return file.fd >= 0 &&
-         ::write(file.fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  return file.get() >= 0 &&
+         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 // Without CAP_SYS_ADMIN a user namespace around it may do.
@@ -81,7 +74,7 @@ Step raise_loopback() {
   ifreq request{};
   std::strcpy(request.ifr_name, "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (any.fd >= 0 && ioctl(any.fd, SIOCSIFFLAGS, &request) == 0) return std::nullopt;
+  if (any.get() >= 0 && ioctl(any.get(), SIOCSIFFLAGS, &request) == 0) return std::nullopt;
   return impossible(fmt::format("no loopback in the new namespace: {}", std::strerror(errno)));
 }
 
@@ -206,13 +199,13 @@ Step test_queue(QueueSettings settings, uint16_t port, size_t receive_buffer) {
   const auto* target = reinterpret_cast<const sockaddr*>(&address);
   const Descriptor receiver{socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
   const Descriptor sender{socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-  if (bind(receiver.fd, target, sizeof address) != 0 ||
-      sendto(sender.fd, kSent.data(), kSent.size(), 0, target, sizeof address) < 0) {
+  if (bind(receiver.get(), target, sizeof address) != 0 ||
+      sendto(sender.get(), kSent.data(), kSent.size(), 0, target, sizeof address) < 0) {
     return impossible(fmt::format("no datagram over loopback: {}", std::strerror(errno)));
   }
   Step step = pass_packet(queue->fd(), *bound);
   const bool changed = bound->copy_range == kMaxReturnedPayload;
-  if (!step) step = check_arrival(receiver.fd, queue->fd(), changed ? kChanged : kSent);
+  if (!step) step = check_arrival(receiver.get(), queue->fd(), changed ? kChanged : kSent);
   if (step) step->text = fmt::format("queue {}: {}", settings.queue, step->text);
   return step;
 }
@@ -275,15 +268,15 @@ SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return {.text = fmt::format("no pipe: {}", std::strerror(errno))};
   }
-  const Descriptor reader{ends[0]};
+  const Descriptor reader(ends[0]);
   pid_t pid = -1;
   {
-    const Descriptor writer{ends[1]};
+    const Descriptor writer(ends[1]);
     pid = fork();
-    if (pid == 0) become_tester(writer.fd, queues, receive_buffer);
+    if (pid == 0) become_tester(writer.get(), queues, receive_buffer);
   }
   if (pid < 0) return {.text = fmt::format("no process: {}", std::strerror(errno))};
-  SelfTest result = read_report(reader.fd, began + kLongestSelfTest);
+  SelfTest result = read_report(reader.get(), began + kLongestSelfTest);
   // The child, and a firewall tool that it may have started.
   if (kill(-pid, SIGKILL) != 0) kill(pid, SIGKILL);
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {

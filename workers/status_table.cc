@@ -46,6 +46,37 @@ std::string indented(std::string_view text) {
   return out;
 }
 
+std::string range_of(const RunStatus& status) {
+  const uint16_t first = status.queues.front().queue, last = status.queues.back().queue;
+  return first == last ? count(first) : fmt::format("{}:{}", first, last);
+}
+
+// What the firewall's rules sent, and whether what came to no queue can be told.
+std::string feed_lines(const RunStatus& status) {
+  if (!status.feed) return "";
+  const FeedReport& feed = *status.feed;
+  if (!feed.error.empty())
+    return fmt::format("firewall not read: {}\n", printable(feed.error, 200));
+  std::string out;
+  if (feed.rules + feed.uncounted + feed.beyond == 0) {
+    out = "firewall no rule feeds these queues\n";
+  } else if (feed.rules > 0) {
+    out = fmt::format("firewall {} sent {} here\n", plural(feed.rules, "rule"),
+                      plural(feed.sent, "packet"));
+  }
+  constexpr auto kUnknown =
+      "firewall {} {}: what passes a full queue cannot be told (fettle doctor)\n";
+  if (feed.uncounted > 0) {
+    out += fmt::format(kUnknown, plural(feed.uncounted, "rule"),
+                       feed.uncounted == 1 ? "has no counter" : "have no counters");
+  }
+  if (feed.beyond > 0) {
+    out += fmt::format(kUnknown, plural(feed.beyond, "rule"),
+                       feed.beyond == 1 ? "feeds other queues, too" : "feed other queues, too");
+  }
+  return out;
+}
+
 std::string heading(const RunStatus& status) {
   std::string out = fmt::format("fettle {}, process {}: {} for {}\nrules    {}: {}, loaded {}\n",
                                 printable(status.version), status.pid, printable(status.phase),
@@ -57,6 +88,7 @@ std::string heading(const RunStatus& status) {
                        moment(reload.at));
     if (!reload.message.empty()) out += indented(printable_lines(reload.message)) + "\n";
   }
+  out += feed_lines(status);
   const ControlReport& control = status.control;
   if (control.malformed + control.refused + control.cut_off > 0) {
     out += fmt::format("control  {}: {} answered, {} malformed, {} not permitted, {} cut off\n",
@@ -152,6 +184,21 @@ std::string reason(const QueueReport& queue, const QueueCounter& counter) {
                      queue.settings.fail_open ? "passed unchanged" : "dropped");
 }
 
+// Of all queues together.
+void add_feed_rows(const RunStatus& status, TextTable* table) {
+  if (!status.feed) return;
+  const auto add = [&](uint64_t packets, std::string_view prose) {
+    if (packets > 0) table->add_row({range_of(status), count(packets), std::string(prose)});
+  };
+  const bool open = status.queues.front().settings.fail_open;
+  add(status.feed->unqueued, open ? "kernel: the queue was full, passed unchanged; at least so many"
+                                  : "kernel: came to no queue, uncounted; at least so many");
+  add(status.feed->bypassed,
+      status.feed->bypass ? "kernel: fettle did not run, passed unchanged; at least so many"
+                          : "kernel: fettle did not run, dropped, or passed by --queue-bypass; at "
+                            "least so many");
+}
+
 std::string counters_table(const RunStatus& status, CounterGroup group, std::string_view number,
                            std::string_view prose) {
   TextTable table;
@@ -166,6 +213,7 @@ std::string counters_table(const RunStatus& status, CounterGroup group, std::str
       table.add_row({count(queue.queue), count(value), reason(queue, counter)});
     }
   }
+  if (group == CounterGroup::kLoss && !status.queues.empty()) add_feed_rows(status, &table);
   return table.empty() ? "" : table.text();
 }
 

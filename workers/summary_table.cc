@@ -43,6 +43,10 @@ std::string summary_table(const RunStatus& status) {
                        counters.socket_full, queue.worker.restarts);
     out += details(counters);
   }
+  if (status.feed && status.feed->unqueued + status.feed->bypassed > 0) {
+    out += fmt::format("      came to no queue: full {}, while fettle did not run {}, or more\n",
+                       status.feed->unqueued, status.feed->bypassed);
+  }
   if (status.rules.empty()) return out;
   out += fmt::format("\n{:>12} {:>12}  rule (since it was loaded)\n", "hits", "misses");
   for (const RuleReport& rule : status.rules) {

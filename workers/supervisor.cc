@@ -57,7 +57,8 @@ Result<std::unique_ptr<Program>> load_checked(const RunOptions& options, std::st
 
 }  // namespace
 
-Supervisor::Supervisor(RunOptions options) : options_(std::move(options)) {}
+Supervisor::Supervisor(RunOptions options)
+    : options_(std::move(options)), feed_(options_.first_queue, options_.last_queue) {}
 
 Supervisor::~Supervisor() {
   if (signal_fd_ >= 0) close(signal_fd_);
@@ -147,6 +148,8 @@ int Supervisor::run() {
     restart_due(now);
     kill_overdue(now);
     watch(now);
+    feed_.kill_overdue(now);
+    if (feed_.is_read()) settle_feed();
     if (service_.watchdog().count() > 0 && now >= next_beat_) {
       service_.beat();
       next_beat_ = now + service_.watchdog() / 3;
@@ -161,6 +164,7 @@ int Supervisor::run() {
   fmt::print("{}", summary_table(status()));
   std::fflush(stdout);
   answer_drains();
+  end_feed();
   return exit_status_;
 }
 
@@ -208,6 +212,7 @@ void Supervisor::on_running(uint64_t workers) {
   if (options_.takeover) (void)open_control();  // says itself what is wrong
   spdlog::info("ready: {}", what_runs());
   service_.ready(what_runs());
+  begin_feed();
   if (std::exchange(reload_again_, false)) start_reload();
 }
 
@@ -278,6 +283,7 @@ void Supervisor::start_stop() {
                    (options_.on_stop == RunOptions::OnStop::kAuto && service_.restarts()));
   if (keeps_queues_) spdlog::info("the queues stay, for who is started next");
   service_.stopping();
+  feed_.ask(own_rows());
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
     if (!is_ours(queue)) continue;
@@ -311,6 +317,7 @@ int Supervisor::next_timeout(Clock::time_point now) const {
   auto next = next_report_;
   if (control_) next = std::min(next, control_->deadline().value_or(next));
   if (phase_ != Phase::kRunning) next = std::min(next, deadline_);
+  next = std::min(next, feed_.deadline().value_or(next));
   for (const Queue& queue : queues_) {
     if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);
   }

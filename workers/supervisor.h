@@ -31,6 +31,7 @@
 #include "workers/capture_files.h"
 #include "workers/control_server.h"
 #include "workers/estate.h"
+#include "workers/feed_watch.h"
 #include "workers/heritage.h"
 #include "workers/run_status.h"
 #include "workers/sandbox.h"
@@ -211,6 +212,13 @@ class Supervisor {
   void answer_reload(const std::string& answer);
   void cancel_reloads();
   void answer_drains();
+  // supervisor_feed.cc
+  std::vector<QueueStatus> own_rows() const;
+  void begin_feed();
+  void ask_for_feed(Clock::time_point now);
+  void settle_feed();
+  void answer_statuses();
+  void end_feed();
   // supervisor_status.cc
   RunStatus status() const;
   QueueReport queue_report(const Queue& queue, const std::vector<QueueStatus>& kernel) const;
@@ -237,8 +245,12 @@ class Supervisor {
   std::string load_warnings_;  // of the rules read last
   int64_t loaded_at_ = 0;      // the rules in force, in seconds since 1970
   std::optional<ReloadReport> last_reload_;
-  // Who waits: for the reload under way, for the one after it, for the end.
-  std::vector<ControlServer::ClientId> reload_clients_, next_reload_clients_, drain_clients_;
+  // Who waits: for the reload under way, for the one after it, for the end, for the firewall.
+  std::vector<ControlServer::ClientId> reload_clients_, next_reload_clients_, drain_clients_,
+      status_clients_;
+  FeedWatch feed_;
+  uint64_t unqueued_ = 0;  // that no line has told of
+  Clock::time_point feed_asked_{}, feed_told_{};
   const Clock::time_point began_ = Clock::now();
   Clock::time_point deadline_{};  // of the reload or stop under way
   Clock::time_point next_report_{};

@@ -120,6 +120,7 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   }
   close(signal_fd_);
   if (control_) control_->forget();
+  feed_.forget();
   Heritage heritage;
   heritage.queue_fd = queue.socket.fd();
   heritage.send_buffer = queue.socket.send_buffer();
@@ -173,6 +174,7 @@ void Supervisor::reap() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (feed_.on_exit(pid, status)) continue;
     for (Queue& queue : queues_) {
       if (pid == queue.worker.pid) {
         queue.worker.pid = -1;

@@ -64,9 +64,9 @@ void Supervisor::on_request(ControlServer::ClientId client, ControlCommand comma
                             const Peer& peer) {
   switch (command) {
     case ControlCommand::kStatus:
-      control_->answer(
-          client, JsonObject().add("exit", EX_OK).add_json("status", status_json(status())).text());
-      return;
+      status_clients_.push_back(client);
+      if (phase_ != Phase::kRunning || feed_.is_fresh(Clock::now())) return answer_statuses();
+      return feed_.ask(own_rows());
     case ControlCommand::kReload:
       if (phase_ == Phase::kStopping) {
         control_->answer(client, control_error({ErrorCode::kUnavailable, "fettle is stopping"}));

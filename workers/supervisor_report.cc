@@ -38,12 +38,12 @@ Result<void> Supervisor::test_queues() const {
 
 void Supervisor::report_losses(Clock::time_point now) {
   next_report_ = now + kReportInterval;
-  for (const QueueStatus& row : read_queue_status()) {
-    for (Queue& queue : queues_) {
-      if (queue.settings.queue == row.queue && queue.socket.port_id() == row.port_id) {
-        report_loss(queue, row, now);
-      }
-    }
+  const std::vector<QueueStatus> rows = own_rows();
+  feed_.look(rows);
+  for (const QueueStatus& row : rows) {
+    report_loss(*std::ranges::find(queues_, row.queue,
+                                   [](const Queue& queue) { return queue.settings.queue; }),
+                row, now);
   }
 }
 
@@ -54,7 +54,10 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   const uint64_t socket_full = socket_drops - queue.seen_socket_drops;
   const uint32_t length = queue.shared().queue_length.load(std::memory_order_relaxed);
   const bool at_limit = phase_ != Phase::kStopping && length > 0 && row.waiting >= length;
-  if (at_limit && queue.settings.fail_open) ++queue.full_looks;
+  if (at_limit && queue.settings.fail_open) {
+    ++queue.full_looks;
+    ask_for_feed(now);
+  }
   const uint64_t overloads = counted(queue.shared().loop.overloads);
   queue.overloaded |= std::exchange(queue.seen_overloads, overloads) != overloads ||
                       (length > 0 && length < queue.settings.length);
@@ -77,8 +80,7 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
         queue.socket.receive_buffer());
   }
   if (at_limit && queue.settings.fail_open) {
-    spdlog::warn("queue {}: full ({} waiting); packets pass unchanged and are counted nowhere",
-                 row.queue, row.waiting);
+    spdlog::warn("queue {}: full ({} waiting); packets pass unchanged", row.queue, row.waiting);
   }
   if (full > 0 || socket_full > 0 || at_limit) queue.quiet_until = now + kQuiet;
 }

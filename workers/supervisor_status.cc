@@ -146,6 +146,7 @@ RunStatus Supervisor::status() const {
                    .refused = counts.refused,
                    .cut_off = counts.cut_off};
   }
+  out.feed = feed_.report();
   const std::vector<QueueStatus> kernel = read_queue_status();
   for (const Queue& queue : queues_) out.queues.push_back(queue_report(queue, kernel));
   out.rules = rule_reports();

@@ -214,6 +214,7 @@ bool Supervisor::handed_over() {
     if (queue.worker.pid <= 0) start_worker(queue, 'r');
   }
   if (all) {
+    answer_statuses();
     spdlog::info("{}: handed over to process {}", queue_range(),
                  queues_.front().shared().supervisor.load());
   }

@@ -168,7 +168,7 @@ unbound() { [ "$(in_router sh -c 'wc -l </proc/net/netfilter/nfnetlink_queue')" 
 wait_for 5 unbound || die "the queues of the killed are still bound"
 fettle_start "$router" "${good[@]}"
 expect_equal "stale: replaced" "$(member pid)" "$fettle_pid"
-expect_equal "nothing else is left beside it" "$(cd "$work" && echo control*)" control
+expect_equal "nothing else is left beside it" "$(cd "$work" && echo control*)" "control control.feed"
 fettle_stop
 
 # ---- the default place, in a /run of its own ----------------------------------------------------
