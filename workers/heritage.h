@@ -57,7 +57,7 @@ struct alignas(64) ThreadCounters : ProgramCounters {};
 
 inline constexpr uint64_t kPageMagic = 0x0065'6c74'7465'66ff;
 // Another one for every change of what follows the head, in any part that is handed on.
-inline constexpr uint32_t kPageLayout = 1;
+inline constexpr uint32_t kPageLayout = 2;
 
 // What a supervisor of another version may rely on, too. Never changes.
 struct PageHead {
@@ -80,7 +80,8 @@ struct WorkerPage : PageHead {
   uint32_t recoveries = 0;   // begun and not ended: one worker after the other has died in it
   uint32_t restarts = 0;     // written by the supervisor, as is
   uint64_t fingerprint = 0;  // of the program whose rules are counted
-  std::atomic<int32_t> running{0};  // process id of the worker that began last
+  std::atomic<int32_t> prepared{0};  // process id of the worker that stood by last
+  std::atomic<int32_t> running{0};   // and of the one that began last
   alignas(64) LoopCounters loop;
   std::array<ThreadCounters, kMostThreads> program;  // each thread writes its own
 };
@@ -102,7 +103,7 @@ struct WorkerOptions {
 struct Heritage {
   int queue_fd = -1;
   size_t send_buffer = 0;  // SO_SNDBUF of queue_fd: the longest reply
-  int running_fd = -1;     // eventfd: +1 when the worker has begun
+  int running_fd = -1;     // eventfd: +1 when the worker stands by, and when it has begun
   int status_fd = -1;      // see open_queue_status(): of the socket's network namespace
   int start_fd = -1;       // read end of a pipe: a byte says when to begin, and how. 'n': the
                            // predecessor put these settings in force; 'a': it may not have; 'r': it

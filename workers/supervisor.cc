@@ -133,7 +133,6 @@ int Supervisor::run() {
       start_worker(queue, 'n');
     }
   }
-  awaited_ = queues_.size();
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   next_report_ = Clock::now() + kReportInterval;
   while (!stopped()) {
@@ -143,8 +142,9 @@ int Supervisor::run() {
       on_signal(static_cast<int>(info.ssi_signo));
     }
     uint64_t running = 0;
-    if (read(running_fd_, &running, sizeof running) == sizeof running) on_running(running);
+    if (read(running_fd_, &running, sizeof running) == sizeof running) on_news_of_workers();
     const auto now = Clock::now();
+    retire_overdue(now);
     restart_due(now);
     kill_overdue(now);
     watch(now);
@@ -204,10 +204,18 @@ void Supervisor::on_signal(int signal) {
   }
 }
 
-void Supervisor::on_running(uint64_t workers) {
-  if (phase_ != Phase::kStarting) return;
-  awaited_ -= std::min<size_t>(awaited_, workers);
-  if (awaited_ > 0) return;
+// The pages say which.
+void Supervisor::on_news_of_workers() {
+  for (Queue& queue : queues_) {
+    const bool prepared =
+        queue.shared().prepared.load(std::memory_order_acquire) == queue.successor.pid;
+    if (queue.preparing && prepared) retire(queue);
+  }
+  const bool all_run = std::ranges::all_of(queues_, [](const Queue& queue) {
+    return queue.worker.pid > 0 &&
+           queue.shared().running.load(std::memory_order_acquire) == queue.worker.pid;
+  });
+  if (phase_ != Phase::kStarting || !all_run) return;
   phase_ = Phase::kRunning;
   if (options_.takeover) (void)open_control();  // says itself what is wrong
   spdlog::info("ready: {}", what_runs());
@@ -247,24 +255,14 @@ void Supervisor::start_reload() {
   for (Queue& queue : queues_) {
     queue.next = settings_for(queue.settings.queue, *next_program_);
     queue.shared().next = queue.next;
-    if (auto child = fork_worker(queue, *next_program_, queue.next)) {
-      queue.successor = std::move(*child);
-    } else {
-      spdlog::error("{}", child.error().message);  // it is started when its predecessor has gone
-    }
-    queue.tell(Order::kRetire);
-    if (queue.worker.pid > 0) {
-      kill(queue.worker.pid, SIGUSR1);
-    } else {
-      adopt_successor(queue, 'r');
-    }
+    prepare_succession(queue, fork_worker(queue, *next_program_, queue.next));
   }
   finish_reload();
 }
 
 void Supervisor::finish_reload() {
-  const bool waiting =
-      std::ranges::any_of(queues_, [](const Queue& queue) { return queue.told == Order::kRetire; });
+  const bool waiting = std::ranges::any_of(
+      queues_, [](const Queue& queue) { return queue.preparing || queue.told == Order::kRetire; });
   if (phase_ != Phase::kReloading || waiting) return;
   program_ = std::move(next_program_);
   captures_ = std::exchange(next_captures_, {});
@@ -286,6 +284,7 @@ void Supervisor::start_stop() {
   feed_.ask(own_rows());
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
+    queue.preparing = false;
     if (!is_ours(queue)) continue;
     queue.tell(keeps_queues_ ? Order::kRetire : Order::kDrain);
     if (queue.successor.pid > 0) kill(queue.successor.pid, SIGKILL);
@@ -320,6 +319,7 @@ int Supervisor::next_timeout(Clock::time_point now) const {
   next = std::min(next, feed_.deadline().value_or(next));
   for (const Queue& queue : queues_) {
     if (queue.worker.pid < 0 && phase_ != Phase::kStopping) next = std::min(next, queue.restart_at);
+    if (queue.preparing) next = std::min(next, queue.retire_at);
   }
   if (options_.watchdog.count() > 0) {
     next = std::min<Clock::time_point>(next, now + options_.watchdog / 4);

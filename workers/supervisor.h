@@ -6,7 +6,7 @@
 //                                     ▼
 //                                 backing off ──► starting
 //
-// A reload forks a successor with the new program for each queue; it prepares and waits. The
+// A reload forks a successor with the new program for each queue; it prepares and waits. Then the
 // predecessor is told to retire, and when it has gone the successor begins: no batch sees two
 // programs, and the queue waits for the length of one wake-up.
 #pragma once
@@ -98,10 +98,12 @@ class Supervisor {
     SharedMemory slots;    // of inboxes
     SharedMemory held;     // HeldPackets, where the newest program holds any
     Child worker;
-    Child successor;           // standing by, during a reload or a takeover
-    bool adopted = false;      // from another supervisor
-    Descriptor former;         // pidfd of its worker
-    SharedMemory former_page;  // where it is of another layout
+    Child successor;                // standing by, during a reload or a takeover
+    bool adopted = false;           // from another supervisor
+    Descriptor former;              // pidfd of its worker
+    SharedMemory former_page;       // where it is of another layout
+    bool preparing = false;         // the successor is; then the worker is told to retire
+    Clock::time_point retire_at{};  // in any case
     std::array<int, kParts> stored{-1, -1, -1, -1, -1, -1};  // what the store has of it
     pid_t last_worker = -1;                                  // the last one that was started here
     Clock::time_point began{};
@@ -170,7 +172,10 @@ class Supervisor {
   void adopt_successor(Queue& queue, char how);
   void restart_due(Clock::time_point now);
   void on_signal(int signal);
-  void on_running(uint64_t workers);
+  void on_news_of_workers();
+  void prepare_succession(Queue& queue, Result<Child> successor);
+  void retire(Queue& queue);
+  void retire_overdue(Clock::time_point now);
   void start_reload();
   void finish_reload();
   void start_stop();
@@ -240,7 +245,6 @@ class Supervisor {
   bool keeps_queues_ = false;  // while it stops: they are not drained
   Clock::time_point next_beat_{};
   Phase phase_ = Phase::kStarting;
-  size_t awaited_ = 0;  // workers that have yet to say that they run
   bool reload_again_ = false;
   std::string load_warnings_;  // of the rules read last
   int64_t loaded_at_ = 0;      // the rules in force, in seconds since 1970

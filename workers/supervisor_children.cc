@@ -15,6 +15,7 @@
 
 #include "workers/child_end.h"
 #include "workers/packet_holding.h"
+#include "workers/pidfd.h"
 #include "workers/stream_stage.h"
 #include "workers/supervisor.h"
 #include "workers/worker.h"
@@ -24,6 +25,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kPreparation{1000};  // of a successor, while its predecessor goes on
 constexpr milliseconds kWithoutFork{1000};  // until a fork is tried again
 
 bool done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kWorkerDone; }
@@ -189,6 +191,7 @@ void Supervisor::reap() {
           spdlog::error("queue {}: the new worker {} before it began", queue.settings.queue,
                         describe_end(pid, status));
         }
+        if (queue.preparing) retire(queue);
       }
     }
   }
@@ -211,7 +214,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
       start_stop();
       return;
     case Phase::kReloading:
-      if (queue.told == Order::kRetire) {
+      if (queue.told == Order::kRetire || queue.preparing) {
         if (!done(status)) {
           spdlog::warn("queue {}: worker {} as it was to retire", queue.settings.queue,
                        queue.last_end);
@@ -245,7 +248,45 @@ void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
   store(queue);
 }
 
+// The worker goes on while its successor is made ready, so that the queue waits for a wake-up
+// alone.
+void Supervisor::prepare_succession(Queue& queue, Result<Child> successor) {
+  if (successor) {
+    queue.successor = std::move(*successor);
+    queue.preparing = true;
+    queue.retire_at = Clock::now() + kPreparation;
+    if (queue.worker.pid > 0 || queue.former) return;
+  } else {
+    spdlog::error("{}", successor.error().message);  // it is started when its predecessor has gone
+  }
+  retire(queue);
+}
+
+void Supervisor::retire(Queue& queue) {
+  queue.preparing = false;
+  if (queue.former) {
+    PageHead& head = former_head(queue);
+    head.finished.store(0);
+    head.order.store(Order::kRetire, std::memory_order_release);
+    pidfd_send_signal(queue.former.get(), SIGUSR1, nullptr, 0);
+    return;
+  }
+  queue.tell(Order::kRetire);
+  if (queue.worker.pid > 0) {
+    kill(queue.worker.pid, SIGUSR1);
+  } else {
+    adopt_successor(queue, 'r');
+  }
+}
+
+void Supervisor::retire_overdue(Clock::time_point now) {
+  for (Queue& queue : queues_) {
+    if (queue.preparing && now >= queue.retire_at) retire(queue);
+  }
+}
+
 void Supervisor::adopt_successor(Queue& queue, char how) {
+  queue.preparing = false;
   queue.settings = queue.next;
   queue.tell(Order::kRun);
   if (queue.successor.pid <= 0) return start_worker(queue, 'r');

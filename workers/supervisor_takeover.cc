@@ -1,10 +1,10 @@
 // How a supervisor takes queues over from another one, and how it gives them up.
 //
 // Who takes over has the descriptors (estate.h), and a successor to each worker that stands by. It
-// writes itself into the page's head, and orders the worker to retire; when that has gone, the
-// successor begins. The former supervisor sees by the head that the queue is no longer its own,
-// leaves it alone, and ends when a successor runs on each. Should the new one die before that, it
-// takes its queues back.
+// writes itself into the page's head, and orders the worker to retire as soon as the successor is
+// ready; when it has gone, the successor begins. The former supervisor sees by the head that the
+// queue is no longer its own, leaves it alone, and ends when a successor runs on each. Should the
+// new one die before that, it takes its queues back.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -146,15 +146,8 @@ void Supervisor::succeed(Queue& queue) {
     return start_worker(queue, 'r');
   }
   queue.next = queue.shared().next = queue.settings;
-  auto child = fork_worker(queue, *program_, queue.settings, std::move(queue.worker.rules));
-  if (child) {
-    queue.successor = std::move(*child);
-  } else {
-    spdlog::error("{}", child.error().message);  // it is started when its predecessor has gone
-  }
-  head.finished.store(0);
-  head.order.store(Order::kRetire, std::memory_order_release);
-  pidfd_send_signal(queue.former.get(), SIGUSR1, nullptr, 0);
+  prepare_succession(queue,
+                     fork_worker(queue, *program_, queue.settings, std::move(queue.worker.rules)));
 }
 
 void Supervisor::on_former_exit(Queue& queue) {

@@ -181,6 +181,12 @@ Belongings belongings_of(const Heritage& heritage) {
   return out;
 }
 
+// To look at the page.
+bool wake_supervisor(const Heritage& heritage) {
+  const uint64_t one = 1;
+  return write(heritage.running_fd, &one, sizeof one) == sizeof one;
+}
+
 // Until the supervisor says begin; 0 where it is gone.
 char await_start(int fd) {
   char how = 0;
@@ -220,6 +226,8 @@ int run_worker(Heritage heritage) {
     spdlog::error("queue {}: {}", options.settings.queue, entered.error().message);
     return static_cast<int>(entered.error().code);
   }
+  heritage.page->prepared.store(getpid(), std::memory_order_release);
+  if (!wake_supervisor(heritage)) return EX_OSERR;
   const char how = await_start(heritage.start_fd);
   close(heritage.start_fd);
   if (how == 0) return EX_UNAVAILABLE;
@@ -233,8 +241,7 @@ int run_worker(Heritage heritage) {
   if (how == 'r') worker.release_orphans();
   heritage.page->begun.store(1, std::memory_order_relaxed);
   heritage.page->running.store(getpid(), std::memory_order_relaxed);
-  const uint64_t one = 1;
-  if (write(heritage.running_fd, &one, sizeof one) != sizeof one) return EX_OSERR;
+  if (!wake_supervisor(heritage)) return EX_OSERR;
   close(heritage.running_fd);
   if (how != 'n' && !worker.restore_settings()) return EX_IOERR;
   if (!worker.run()) return EX_IOERR;
