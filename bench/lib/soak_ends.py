@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from lib.soak_rules import OUTSIDE, RATES  # noqa: E402
 
 TRANSFERS, REQUESTS = 5001, 5002
-PATIENCE = 15  # seconds without an answer
+PATIENCE = 30  # seconds without an answer
 stopped = threading.Event()
 
 

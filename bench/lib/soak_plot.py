@@ -89,8 +89,9 @@ def draw_events(axes, result):
 
 
 def shade_acts(panels, result):
+    samples = result["samples"]
     for act, colour in ACTS.items():
-        times = [minutes(result, s["t"]) for s in result["samples"] if s["act"] == act]
+        times = [minutes(result, b["t"]) for a, b in zip(samples, samples[1:]) if a["act"] == act]
         if not times:
             continue
         for axes in panels:

@@ -33,8 +33,10 @@ def headline(result):
 def markdown(result):
     machine = result["machine"]
     out = [f"Linux {machine['kernel']}, {machine['cpus']} CPUs ({machine['cpu']}), {machine['date']}, commit "
-           f"{machine['commit']}; {headline(result)}.", "", "| claim | found | expected | |", "| --- | --: | --: | --- |"]
+           f"{machine['commit']}; {headline(result)}.", "",
+           "| claim | found | expected | |", "| --- | --: | --: | --- |"]
     for c in result["claims"]:
         unit = f" {c['unit']}" if c["unit"] else ""
-        out.append(f"| {c['what']} | {_number(c['found'])}{unit} | {expected(c)} | {'met' if c['met'] else '**missed**'} |")
+        met = "met" if c["met"] else "**missed**"
+        out.append(f"| {c['what']} | {_number(c['found'])}{unit} | {expected(c)} | {met} |")
     return "\n".join(out) + "\n"

@@ -149,10 +149,10 @@ class Soak:
         rate = {k: (last["traffic"][k] - first["traffic"][k]) / (last["t"] - first["t"]) for k in ("sent", "received")}
         kinds = [kind for _, _, kind in self.fettle.events]
         events = ", ".join(f"{kinds.count(kind)} {kind}" for kind in EACH if kind in kinds) or "no events"
-        passed = now - self.begin
-        self._say(f"{int(passed) // 60:3}:{int(passed) % 60:02} of {self.options.minutes:g} min, {self.sampler.act}: sent "
-                  f"{rate['sent']:.0f}/s, received {rate['received']:.0f}/s, {last['traffic']['transfers']} transfers, "
-                  f"{last['traffic']['requests']} requests; {events}")
+        passed, done = now - self.begin, last["traffic"]
+        self._say(f"{int(passed) // 60:3}:{int(passed) % 60:02} of {self.options.minutes:g} min, {self.sampler.act}: "
+                  f"sent {rate['sent']:.0f}/s, received {rate['received']:.0f}/s, {done['transfers']} transfers, "
+                  f"{done['requests']} requests; {events}")
 
     @staticmethod
     def _say(text):

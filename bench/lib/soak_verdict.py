@@ -2,7 +2,8 @@
 
 A kill leaves at most the packet that its worker had in hand: unchanged (--on-crash accept), or, of a TCP stream that is
 edited, dropped and sent again. It may be counted or not, hence "kills" as the bound of several counters. A worker that
-dies between counting a batch and noting that the batch is answered has it counted again by its successor: hence the batch.
+dies between counting a batch and noting that the batch is answered has it counted again by its successor: hence the
+batch.
 The watchdog kills, too, where the machine leaves a worker without a CPU for so long; such deaths count as kills do.
 """
 import statistics
@@ -140,8 +141,9 @@ def _counters(out, result):
     queued = sum(q["last_id"] for q in result["queues_at_end"].values())
     out.between("packets read since the queues were bound, beside the kernel's ids", sum(read.values()), queued,
                 queued + BATCH * last_restarts)
-    out.equal(f"workers that stood still by themselves ({len(result['stood_still'])}, those with the whole machine apart)",
-              len(unexplained(result)), 0)
+    alone = unexplained(result)
+    apart = len(result["stood_still"]) - len(alone)
+    out.equal(f"workers that stood still by themselves ({apart} with the whole machine apart)", len(alone), 0)
     out.equal("packets left in the queues at an end", result["left"], 0)
     for key in ("queue_full", "socket_full", "full_looks", "unreadable", "refused_verdicts"):
         out.equal(f"loss: {key}", sum(q["loss"][key] for s in result["statuses"] for q in s["queues"]), 0)
