@@ -91,7 +91,7 @@ def draw_events(axes, result):
 def shade_acts(panels, result):
     samples = result["samples"]
     for act, colour in ACTS.items():
-        times = [minutes(result, b["t"]) for a, b in zip(samples, samples[1:]) if a["act"] == act]
+        times = [minutes(result, s["t"]) for pair in zip(samples, samples[1:]) if pair[0]["act"] == act for s in pair]
         if not times:
             continue
         for axes in panels:
