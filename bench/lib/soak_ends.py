@@ -258,14 +258,24 @@ def connect(servers, port):
 
 
 def pulse():
-    """Wakes twenty times a second, and tells of each time that it was late by more than a third of a second."""
-    late, last = [], time.time()
+    """Wakes twenty times a second on each CPU, and tells of each time that it was late by more than a third of one."""
+    late = []
+    threads = [threading.Thread(target=beat, args=(cpu, late)) for cpu in os.sched_getaffinity(0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    say({"late": late})
+
+
+def beat(cpu, late):
+    os.sched_setaffinity(0, {cpu})  # of this thread alone, as a worker is pinned
+    last = time.time()
     while not stopped.wait(0.05):
         now = time.time()
         if now - last > 0.4:
             late.append([last, now])
         last = now
-    say({"late": late})
 
 
 def main():

@@ -177,7 +177,9 @@ def _queues(out, result):
     out.equal("packets that wait at the end", sum(q["waiting"] for q in result["queues_at_end"].values()), 0)
     samples = [s for s in result["samples"] if s["act"] == "calm"]
     waiting = [sum(q["waiting"] for q in s["queues"].values()) for s in samples]
-    out.between("packets that wait, median of the calm", statistics.median(waiting) if waiting else None, 0, 100)
+    # A short soak is a test among others, on a machine that may have other things to do.
+    most = 5000 if result["options"]["minutes"] < SHORT else 100
+    out.between("packets that wait, median of the calm", statistics.median(waiting) if waiting else None, 0, most)
     drops = max((q["full"] + q["socket"] for s in result["samples"] for q in s["queues"].values()), default=None)
     out.equal("packets that the kernel dropped at a full queue or socket", drops, 0)
 
