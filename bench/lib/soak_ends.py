@@ -227,15 +227,16 @@ def connect_all_the_time(servers, port, once, pause, seed, counts, lock):
     while not stopped.wait(pause):
         server = chance.choice(servers)
         source = ("fd00:1::%d" if ":" in server else "10.1.0.%d") % chance.randrange(2, 10)
-        began, found, size = time.monotonic(), b"", 0
+        began, found, size, where = time.monotonic(), b"", 0, "not connected"
         try:
             with socket.create_connection((server, port), PATIENCE, (source, 0)) as connection:
+                where = f"port {connection.getsockname()[1]}, no whole answer"
                 wanted, size = once(connection, chance, pieces)
                 while not found.endswith(b"\n") and (chunk := connection.recv(4096)):
                     found += chunk
             why = None if found == wanted else f"found {found!r}, expected {wanted!r}"
         except OSError as error:
-            why = repr(error)
+            why = f"{source} to {server}: {where}: {error!r}"
         with lock:
             counts["done"] += 1
             counts["bytes"] += size
