@@ -266,7 +266,7 @@ def pulse():
         thread.start()
     for thread in threads:
         thread.join()
-    say({"late": late})
+    say({"late": late + [[time.time(), 1e12]]})  # of what comes later it knows nothing
 
 
 def beat(cpu, late):
