@@ -94,6 +94,24 @@ TEST_F(PacketRecoveryTest, WhatWasReadAndNotLookedAtIsMangled) {
   EXPECT_EQ(load_u8(returned_.data() + 28), 'z');
 }
 
+// Room to grow in and interfaces' names, too: neither is in the bytes.
+TEST_F(PacketRecoveryTest, WhatWasReadAndNotLookedAtIsAllThere) {
+  begin();
+  start("[[rule]]\nmatch = { dst-port = 4 }\nsteps = [{ insert = \"7a\", at = 0 }]", kBatch);
+  deliver(1, 9);
+  die_before_the_reply();
+  inbox().held()[0]->stage = Stage::kRead;
+  inbox().held()[0]->queued.in_index = 1;
+  std::vector<Diagnostic> diagnostics;
+  const Parsed parsed = parse_rules(
+      "[[rule]]\nmatch = { dst-port = 9, in = \"lo\" }\nsteps = [{ insert = \"7a7a\", at = 0 }]",
+      "test.toml");
+  const auto program = compile(parsed.set, &diagnostics);
+  ASSERT_TRUE(parsed.ok() && program);
+  heritage_.program = &*program;
+  EXPECT_EQ(recover(), "one 1:1 +34");
+}
+
 TEST_F(PacketRecoveryTest, WhatHadBecomeAPacketIsNotReadASecondTime) {
   begin();
   deliver(1, 9);

@@ -186,11 +186,14 @@ void PacketLoop::take_packet(const QueuedPacket& queued, bool last) {
     hand.packet.capacity = static_cast<uint32_t>(
         std::min(filling_->room_from(queued.payload.data()), kMaxReturnedPayload));
   }
-  if (names_) {
-    hand.metadata.in = interfaces_.name(queued.in_index);
-    hand.metadata.out = interfaces_.name(queued.out_index);
-  }
+  name_interfaces(hand);
   enter(hand, Stage::kRead);
+}
+
+void PacketLoop::name_interfaces(InHand& hand) {
+  if (!names_) return;
+  hand.metadata.in = interfaces_.name(hand.queued.in_index);
+  hand.metadata.out = interfaces_.name(hand.queued.out_index);
 }
 
 void PacketLoop::settle() {

@@ -86,6 +86,7 @@ class PacketLoop {
   Turn nothing_received();
   void handle_datagram(std::span<std::byte> datagram);
   void take_packet(const QueuedPacket& queued, bool last);
+  void name_interfaces(InHand& hand);
   void handle_answer(const Message& message);
   void settle();
   void settle_here();

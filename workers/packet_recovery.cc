@@ -93,7 +93,11 @@ void PacketLoop::resume(InHand& hand, bool same_program) {
       return;
     case Stage::kRead: {
       enter(hand, Stage::kInHand);
+      const uint32_t capacity =
+          hand.packet.capacity;  // what take_packet() found, and parsing does not
       prepare(preparation_, hand);
+      hand.packet.capacity = capacity;
+      name_interfaces(hand);
       InHand* const one[] = {&hand};
       tell_time();
       apply_all(*program_, one, states_.front());

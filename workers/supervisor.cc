@@ -24,8 +24,6 @@
 namespace fettle {
 namespace {
 
-constexpr auto kGrace = std::chrono::seconds(2);  // beyond the drain time, then SIGKILL
-
 // A packet sent to a queue of our own would come back for ever.
 Result<void> check_queue_steps(const Program& program, const RunOptions& options) {
   for (const uint16_t target : program.needs().queues) {

@@ -81,6 +81,7 @@ class Supervisor {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::seconds kReportInterval{1};  // between looks at the losses
+  static constexpr std::chrono::seconds kGrace{2};           // beyond the drain time, then SIGKILL
 
   struct Child {
     pid_t pid = -1;
@@ -163,6 +164,7 @@ class Supervisor {
   static void begin(Child& child, char how);
   void reap();
   void on_exit(Queue& queue, int status);
+  void on_death_at_the_end(Queue& queue, int status);
   void on_death(Queue& queue, int status);
   std::chrono::milliseconds back_off_after_death(Queue& queue, Clock::time_point now);
   void begin_watch(Queue& queue);

@@ -201,9 +201,7 @@ void Supervisor::on_exit(Queue& queue, int status) {
   if (!is_ours(queue)) return;
   switch (phase_) {
     case Phase::kStopping:
-      if (!done(status)) {
-        spdlog::error("queue {}: worker {}", queue.settings.queue, queue.last_end);
-      }
+      if (!done(status)) on_death_at_the_end(queue, status);
       return;
     case Phase::kStarting:
       if (queue.shared().begun.load(std::memory_order_relaxed) || done(status)) {
@@ -232,6 +230,16 @@ void Supervisor::on_exit(Queue& queue, int status) {
       on_death(queue, status);
       return;
   }
+}
+
+// What waits in the queue is its successor's to empty, while the drain time lasts.
+void Supervisor::on_death_at_the_end(Queue& queue, int status) {
+  const bool again = WIFSIGNALED(status) && !keeps_queues_ && Clock::now() + kGrace < deadline_;
+  spdlog::error("queue {}: worker {}{}", queue.settings.queue, queue.last_end,
+                again ? "; another one empties the queue" : "");
+  if (!again) return;
+  ++queue.restarts;
+  start_worker(queue, 'r');
 }
 
 void Supervisor::hand_queue_to_worker(Queue& queue, char how) {

@@ -132,7 +132,10 @@ class Worker {
     while (!loop_.settled() && Clock::now() < deadline) {
       if (loop_.turn(true) == PacketLoop::Turn::kBroken) return broken();
     }
-    if (!loop_.settled() || loop_.acknowledged_error() != 0) {
+    if (!loop_.settled()) {
+      spdlog::error("queue {}: the kernel has not answered to new settings in time",
+                    settings.queue);
+    } else if (loop_.acknowledged_error() != 0) {
       spdlog::error("queue {}: the kernel refuses new settings: {}", settings.queue,
                     std::strerror(loop_.acknowledged_error()));
     }

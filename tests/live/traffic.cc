@@ -2,7 +2,8 @@
 // what became of each datagram.
 //
 //   traffic send    to=ADDRESS port=N [from=ADDRESS,...] [rate=PPS] [count=N] [size=BYTES]
-//   [segments=N] traffic receive at=ADDRESS port=N [expect=N] [idle=MS]
+//                   [segments=N] [report=MS]
+//   traffic receive at=ADDRESS port=N [expect=N] [idle=MS] [report=MS]
 //
 // A datagram: | first slot 4 | second slot 4 | flow 4 | sequence 8 | pattern ... |. Slots are sent
 // as "SENT"; rules under test write "FTL1" into the first and "FTL2" into the second. One flow per
@@ -10,7 +11,7 @@
 // or SIGTERM. Receives until `expect` datagrams came and 200 ms passed, or nothing came for `idle`
 // ms, or SIGTERM and 200 ms of silence.
 //
-// The last line printed is the report: key=value pairs.
+// The last line printed is the report: key=value pairs. report=MS prints it every so often, too.
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -111,6 +112,21 @@ Endpoint endpoint(const std::string& address, const std::string& port) {
   return out;
 }
 
+// Says when it is time to tell how things stand.
+class Reporter {
+ public:
+  explicit Reporter(uint64_t every) : every_(every) {}
+  bool due(Clock::time_point now) {
+    if (every_ == milliseconds(0) || now < next_) return false;
+    next_ = now + every_;
+    return true;
+  }
+
+ private:
+  milliseconds every_;
+  Clock::time_point next_{};
+};
+
 // ---- Datagrams --------------------------------------------------------------------------------
 
 struct Datagram {
@@ -158,6 +174,12 @@ std::vector<Flow> open_flows(const Arguments& arguments, size_t size, size_t seg
   return flows;
 }
 
+void print_sent(uint64_t sent, uint64_t refused, Clock::time_point began) {
+  std::printf("sent=%lu refused=%lu ms=%ld\n", sent, refused,
+              std::chrono::duration_cast<milliseconds>(Clock::now() - began).count());
+  std::fflush(stdout);
+}
+
 int send_all(const Arguments& arguments) {
   const size_t size = number(arguments, "size", 64);
   const size_t segments = number(arguments, "segments", 1);
@@ -177,7 +199,9 @@ int send_all(const Arguments& arguments) {
   uint64_t sent = 0;
   uint64_t refused = 0;
   const auto began = Clock::now();
+  Reporter reporter(number(arguments, "report", 0));
   for (size_t turn = 0; sent < count && !g_stop; ++turn) {
+    if (reporter.due(Clock::now())) print_sent(sent, refused, began);
     const std::chrono::duration<double> passed = Clock::now() - began;
     const auto due = std::min<uint64_t>(
         count, static_cast<uint64_t>(passed.count() * static_cast<double>(rate)) + segments);
@@ -203,8 +227,7 @@ int send_all(const Arguments& arguments) {
     flow.next += static_cast<uint64_t>(done) * segments;
     sent += static_cast<uint64_t>(done) * segments;
   }
-  std::printf("sent=%lu refused=%lu ms=%ld\n", sent, refused,
-              std::chrono::duration_cast<milliseconds>(Clock::now() - began).count());
+  print_sent(sent, refused, began);
   return 0;
 }
 
@@ -302,6 +325,7 @@ void print_report(const Report& r) {
       "both=%lu corrupt=%lu longest_gap_ms=%ld\n",
       r.received, r.distinct, r.duplicated, r.reordered, r.none, r.first, r.second, r.both,
       r.corrupt, r.longest_gap.count());
+  std::fflush(stdout);
 }
 
 int receive_all(const Arguments& arguments) {
@@ -320,11 +344,13 @@ int receive_all(const Arguments& arguments) {
   std::puts("listening");
   std::fflush(stdout);
   Receiver receiver;
+  Reporter reporter(number(arguments, "report", 0));
   auto last = Clock::now();
   for (;;) {
     const int got = recvmmsg(fd, messages.data(), kBurst, MSG_WAITFORONE, nullptr);
     const auto now = Clock::now();
     const auto silence = std::chrono::duration_cast<milliseconds>(now - last);
+    if (reporter.due(now)) print_report(receiver.report);
     if (got <= 0) {
       const bool done = g_stop != 0 || receiver.report.received >= expect;
       if (silence >= idle || (done && silence >= kSilence)) break;
