@@ -26,6 +26,10 @@ constexpr uint32_t kWithoutWait = 2;
 constexpr milliseconds kFirstBackOff{10};
 constexpr milliseconds kLongestBackOff{5000};
 
+// A worker that begins, which takes the machine's time and not a packet's, may stand still so many
+// times as long as one that runs.
+constexpr int kPatienceAtStart = 5;
+
 uint64_t pulse_of(WorkerPage& page) { return counted(page.loop.batches) + counted(page.loop.idle); }
 
 }  // namespace
@@ -43,9 +47,11 @@ void Supervisor::watch(Clock::time_point now) {
     if (queue.worker.pid <= 0 || !is_ours(queue)) continue;
     const uint64_t pulse = pulse_of(queue.shared());
     if (std::exchange(queue.pulse, pulse) != pulse) queue.beat_at = now;
-    if (now - queue.beat_at < options_.watchdog || queue.stuck) continue;
+    const bool runs = queue.shared().running.load(std::memory_order_relaxed) == queue.worker.pid;
+    const auto patience = options_.watchdog * (runs ? 1 : kPatienceAtStart);
+    if (now - queue.beat_at < patience || queue.stuck) continue;
     spdlog::error("queue {}: worker {} has shown no sign of life for {} ms, killing it",
-                  queue.settings.queue, queue.worker.pid, options_.watchdog.count());
+                  queue.settings.queue, queue.worker.pid, patience.count());
     queue.stuck = true;
     kill(queue.worker.pid, SIGKILL);
   }
