@@ -26,10 +26,10 @@ match = { protocol = "udp", port = 5002 }
 steps = [ { bypass = true } ]
 RULES
 cat >"$work/echo.py" <<'PYTHON'
-import socket, sys
+import os, socket, sys
 role, address = sys.argv[1:3]
 end = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-end.settimeout(5)
+end.settimeout(5 * int(os.environ.get("SLOWNESS", "1")))
 if role == "answer":
     end.bind((address, 5002))
     print("listening", flush=True)
