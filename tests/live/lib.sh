@@ -226,9 +226,11 @@ log_count() {  # name pattern
 # ---- fettle -----------------------------------------------------------------------------------
 
 fettle_start() {  # namespace argument...
-  local ns=$1
+  local ns=$1 patience=()
   shift
-  start fettle "$ns" "$fettle" run --control "$work/control" "$@"
+  # A worker that starts slowly is not to be taken for one that stands still.
+  if [ "${SLOWNESS:-1}" != 1 ] && [[ " $* " != *" --watchdog "* ]]; then patience=(--watchdog $((2000 * SLOWNESS))); fi
+  start fettle "$ns" "$fettle" run --control "$work/control" "${patience[@]}" "$@"
   fettle_pid=$started
   wait_for 10 fettle_is_ready || die "fettle run $* did not get ready"
 }
