@@ -53,6 +53,18 @@ TEST(DoctorKernelTest, BugsAreShownWhereTheyCanBeMet) {
   facts = good_host("*nat\n-A POSTROUTING -j MASQUERADE\n");
   facts.release = "6.10.14";
   expect_one(judge_bugs(facts, good_plan()), "kernel-bugs", Grade::kWarn, "1766", "");
+  facts = good_host();
+  facts.release = "6.1.0-57-amd64";
+  plan = good_plan();
+  plan.needs.changes = true;
+  const auto udp = [&] {
+    return std::ranges::count_if(judge_bugs(facts, plan), [](const Finding& finding) {
+      return finding.found.find("UDP super-packets") != std::string::npos;
+    });
+  };
+  EXPECT_EQ(udp(), 1);
+  plan.no_gso = true;
+  EXPECT_EQ(udp(), 0);
   facts.release = "vanilla";
   expect_one(judge_bugs(facts, good_plan()), "kernel-bugs", Grade::kSkip, "vanilla", "");
 }

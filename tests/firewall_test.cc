@@ -146,6 +146,24 @@ constexpr std::string_view kNft =
 {"rule": {"family": "inet", "table": "fw", "chain": "forward", "handle": 11,
 "expr": [{"masquerade": null}, {"queue": {"num": 12}}]}}]})";
 
+// As nft 1.0.6 lists `ct state vmap { … }`, and a map of chains.
+constexpr std::string_view kNftMaps =
+    R"({"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}},
+{"chain": {"family": "inet", "table": "fw", "name": "forward", "handle": 1, "type": "filter",
+"hook": "forward", "prio": -150, "policy": "accept"}},
+{"rule": {"family": "inet", "table": "fw", "chain": "forward", "handle": 2, "expr": [{"vmap":
+{"key": {"ct": {"key": "state"}}, "data": {"set": [["invalid", {"drop": null}],
+["established", {"accept": null}], ["related", {"accept": null}]]}}}]}},
+{"rule": {"family": "inet", "table": "fw", "chain": "forward", "handle": 3, "expr": [{"vmap":
+{"key": {"meta": {"key": "l4proto"}}, "data": {"set": [["tcp", {"accept": null}],
+["udp", {"jump": {"target": "one"}}], ["sctp", {"goto": {"target": "two"}}]]}}}]}},
+{"rule": {"family": "inet", "table": "fw", "chain": "forward", "handle": 4, "expr": [{"vmap":
+{"key": {"meta": {"key": "mark"}}, "data": {"set": [[7, {"accept": null}]]}}}]}},
+{"rule": {"family": "inet", "table": "fw", "chain": "two", "handle": 5,
+"expr": [{"queue": {"num": 1, "flags": "bypass"}}]}},
+{"rule": {"family": "inet", "table": "fw", "chain": "two", "handle": 6,
+"expr": [{"vmap": {"key": {"ct": {"key": "state"}}, "data": "@named"}}]}}]})";
+
 constexpr std::string_view kNftText = R"(table inet fw { # handle 5
 	flowtable ft { # handle 1
 		hook ingress priority filter
@@ -189,6 +207,20 @@ TEST(FirewallTest, NftQueueStatements) {
 
 TEST(FirewallTest, ANativeTableOfTheSameNameIsRead) { EXPECT_NO_THROW(with_handle(listed(), 2)); }
 
+TEST(FirewallTest, NftVerdictMaps) {
+  Firewall firewall;
+  ASSERT_TRUE(read_nft(kNftMaps, "", &firewall));
+  const FirewallRule& states = with_handle(firewall, 2);
+  EXPECT_TRUE(states.established && states.accepts && states.tracks);
+  EXPECT_EQ(with_handle(firewall, 3).jumps, (std::vector<std::string>{"one", "two"}));
+  EXPECT_FALSE(with_handle(firewall, 3).established);
+  ASSERT_EQ(with_handle(firewall, 4).marks.size(), 1u);
+  EXPECT_EQ(with_handle(firewall, 4).marks[0].value, 7u);
+  EXPECT_FALSE(with_handle(firewall, 6).established);
+  EXPECT_EQ(hooks_of(firewall, with_handle(firewall, 5)).size(), 1u);
+  EXPECT_EQ(hiding(firewall, with_handle(firewall, 5)).size(), 1u);
+}
+
 TEST(FirewallTest, NftMarksFlowsAndNat) {
   const Firewall firewall = listed();
   const FirewallRule& moves = with_handle(firewall, 8);
@@ -207,10 +239,9 @@ TEST(FirewallTest, NftMarksFlowsAndNat) {
 
 TEST(FirewallTest, NftCommandsTakeTheRulesOwnText) {
   const Firewall firewall = listed();
-  EXPECT_EQ(
-      command_to_feed(with_handle(firewall, 5), {0, 1, false, true}),
-      "nft 'replace rule inet fw forward handle 5 udp dport 5 queue flags fanout to 0-1 comment "
-      "\"to it'\\''s queue\"'");
+  EXPECT_EQ(command_to_feed(with_handle(firewall, 5), {0, 1, false, true}),
+            "nft 'add rule inet fw forward handle 5 udp dport 5 queue flags fanout to 0-1 comment "
+            "\"to it'\\''s queue\"; delete rule inet fw forward handle 5'");
   EXPECT_EQ(command_to_feed(with_handle(firewall, 11), {0, 1, false, true}), "");  // text not known
   EXPECT_EQ(command_to_delete(with_handle(firewall, 10)),
             "nft 'delete rule inet fw forward handle 10'");

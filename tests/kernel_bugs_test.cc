@@ -37,6 +37,8 @@ TEST(KernelBugsTest, EachSeriesOfStableKernelsByItself) {
   EXPECT_FALSE(concerned("CVE-2026-45859", "6.12.75"));
   EXPECT_TRUE(concerned("CVE-2026-45859", "6.17.0"));
   EXPECT_FALSE(concerned("CVE-2026-45859", "6.10.6"));
+  EXPECT_TRUE(concerned("__udp_gso_segment", "6.1.0-57-cloud-amd64"));
+  EXPECT_FALSE(concerned("__udp_gso_segment", "6.18.44"));
 }
 
 TEST(KernelBugsTest, EachRowSaysWhatAndWhence) {

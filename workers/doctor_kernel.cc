@@ -65,6 +65,7 @@ bool meets(const KernelBug& bug, const HostFacts& facts, const DoctorPlan& plan)
     return std::ranges::any_of(facts.firewall.rules, what);
   };
   if (bug.needs == BugNeeds::kNoGso) return plan.no_gso;
+  if (bug.needs == BugNeeds::kEditedGso) return !plan.no_gso && plan.needs.changes;
   if (bug.needs == BugNeeds::kTemplates) return any(&FirewallRule::attaches);
   return bug.needs != BugNeeds::kNat || any(&FirewallRule::translates);
 }

@@ -121,7 +121,7 @@ void judge_mark(const PlannedMark& mark, const std::vector<ForeignUse>& uses,
 // What { bypass = true } needs besides: rules/README.md, Bypass.
 void judge_bypass_rules(const PlannedMark& mark, const HostFacts& facts, Findings* out) {
   const bool accepted = std::ranges::any_of(facts.firewall.rules, [&](const FirewallRule& rule) {
-    return (rule.accepts || !rule.jump.empty()) &&
+    return (rule.accepts || !rule.jumps.empty()) &&
            std::ranges::any_of(rule.marks, [&](const MarkUse& use) {
              return !use.sets && use.value == mark.value && use.mask == mark.mask;
            });

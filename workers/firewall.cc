@@ -28,7 +28,7 @@ void climb(const Firewall& firewall, const FirewallRule& rule, int depth,
   seen->push_back(rule.chain);
   visit(rule);
   for (const FirewallRule& other : firewall.rules) {
-    if (other.jump == rule.chain && same_table(other, rule)) {
+    if (std::ranges::count(other.jumps, rule.chain) > 0 && same_table(other, rule)) {
       climb(firewall, other, depth + 1, seen, visit);
     }
   }
@@ -132,8 +132,10 @@ std::string command_to_feed(const FirewallRule& rule, const QueueTarget& target)
   }
   const std::string text = text_to_feed(rule, target);
   if (text.empty() || rule.computed_queue) return "";
-  return "nft " + shell_word(fmt::format("replace rule {} {} {} handle {} {}", rule.family,
-                                         rule.table, rule.chain, rule.handle, text));
+  // One transaction; at "replace rule" nft 1.0.6 aborts where the text has a set of ranges.
+  const std::string chain = fmt::format("{} {} {}", rule.family, rule.table, rule.chain);
+  return "nft " + shell_word(fmt::format("add rule {0} handle {1} {2}; delete rule {0} handle {1}",
+                                         chain, rule.handle, text));
 }
 
 std::string command_to_delete(const FirewallRule& rule) {

@@ -42,7 +42,8 @@ struct FirewallRule {
   std::optional<QueueTarget> queue;
   bool computed_queue = false;  // nft: by an expression; `queue` has what it can come to
   std::vector<MarkUse> marks;
-  std::string jump;          // to this chain
+  // To these chains.
+  std::vector<std::string> jumps;
   std::string protocol;      // "tcp", "udp", ...; "" any
   std::string in, out;       // devices; "" any
   bool accepts = false;      // ACCEPT, or RETURN out of what leads to the queue

@@ -77,7 +77,7 @@ void read_target(const Words& words, size_t i, FirewallRule* rule) {
   } else if (target == "FLOWOFFLOAD") {
     rule->offloads = rule->tracks = true;
   } else {
-    rule->jump = target;
+    rule->jumps.emplace_back(target);
   }
 }
 

@@ -148,6 +148,29 @@ void read_mangle(const Json& statement, FirewallRule* rule) {
   rule->marks.push_back(use);
 }
 
+// {"vmap": {"key": …, "data": {"set": [["established", {"accept": null}], …]}}}. Of a named map,
+// which is another object, nothing is known.
+void read_verdict_map(const Json& statement, FirewallRule* rule) {
+  const Json* key = member(statement, "key");
+  const Json* data = member(statement, "data");
+  const Json* set = data ? member(*data, "set") : nullptr;
+  if (!key || !set || !set->is_array()) return;
+  const Json* ct = member(*key, "ct");
+  const bool states = ct && text_of(*ct, "key") == "state";
+  for (const Json& element : *set) {
+    if (!element.is_array() || element.size() != 2) continue;
+    for (const char* jump : {"jump", "goto"}) {
+      if (const Json* to = member(element[1], jump)) rule->jumps.push_back(text_of(*to, "target"));
+    }
+    if (const auto mask = mark_mask(*key)) {
+      rule->marks.push_back({.value = static_cast<uint32_t>(number_of(element[0])), .mask = *mask});
+    }
+    if (states && names(&element[0], "established") && member(element[1], "accept")) {
+      rule->established = rule->accepts = true;
+    }
+  }
+}
+
 bool mentions(const Json& expression, const char* name, size_t depth = 0) {
   if (depth > kDeepest || !expression.is_structured()) return false;
   if (expression.is_object() && expression.contains(name)) return true;
@@ -164,6 +187,7 @@ void read_statement(const Json& statement, FirewallRule* rule) {
     rule->packets = number_of(*counter, "packets");
   }
   if (const Json* mangle = member(statement, "mangle")) read_mangle(*mangle, rule);
+  if (const Json* map = member(statement, "vmap")) read_verdict_map(*map, rule);
   if (member(statement, "accept")) rule->accepts = true;
   if (member(statement, "flow")) rule->offloads = rule->tracks = true;
   for (const char* nat : {"snat", "dnat", "masquerade", "redirect"}) {
@@ -173,7 +197,7 @@ void read_statement(const Json& statement, FirewallRule* rule) {
     if (member(statement, object)) rule->attaches = true;
   }
   for (const char* jump : {"jump", "goto"}) {
-    if (const Json* to = member(statement, jump)) rule->jump = text_of(*to, "target");
+    if (const Json* to = member(statement, jump)) rule->jumps.push_back(text_of(*to, "target"));
   }
   if (mentions(statement, "ct") || rule->attaches) rule->tracks = true;
 }

@@ -39,6 +39,12 @@ constexpr KernelRange kTemplateOfCt[] = {
 // over is not known here.
 constexpr KernelRange kClash[] = {{{4, 18, 0}, {6, 12, 0}}};
 
+// Measured with 6.1.192 (Debian's), where it is so, and 6.18.44, where it is not; those between are
+// not known. nfqnl_mangle() leaves CHECKSUM_NONE. Where the device segments UDP, the super-packet
+// goes on whole, and its checksum, the pseudo-header's sum, is taken for a whole one; where the
+// device does checksums alone, nobody adds the sum of the segments' bytes.
+constexpr KernelRange kEditedUdpSegments[] = {{{6, 1, 0}, {6, 2, 0}}};
+
 constexpr KernelBug kBugs[] = {
     {"a verdict whose payload ends before the transport header panics the kernel",
      "fettle sends no such payload; another program on a queue may.",
@@ -52,6 +58,10 @@ constexpr KernelBug kBugs[] = {
     {"new UDP flows that come as super-packets are dropped whole with --no-gso",
      "Without --no-gso it does not happen.", "CVE-2026-45859, 207b3ebacb61", BugNeeds::kNoGso,
      kSegmentsOfUnconfirmed},
+    {"UDP super-packets (UDP_SEGMENT) that the rules change arrive with a wrong checksum and are "
+     "lost",
+     "Use --no-gso, or `ethtool -K DEVICE tx off tx-udp-segmentation off` where they leave.",
+     "net/ipv4/udp_offload.c: __udp_gso_segment", BugNeeds::kEditedGso, kEditedUdpSegments},
     {"packets in a queue use a helper, timeout or zone whose rule is deleted (use after free)",
      "Delete no such rule while packets are queued.",
      "CVE-2026-23391, f62a218a946b; CVE-2026-43060, 36eae0956f65", BugNeeds::kTemplates,

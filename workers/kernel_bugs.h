@@ -26,6 +26,7 @@ enum class BugNeeds : uint8_t {
   kNothing,
   kNat,        // rules that translate addresses
   kNoGso,      // super-packets cut by the kernel: --no-gso
+  kEditedGso,  // super-packets that the rules change: no --no-gso
   kTemplates,  // rules that attach helpers, timeouts or zones (-j CT, nft ct ... set)
 };
 

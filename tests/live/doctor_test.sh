@@ -5,73 +5,7 @@
 
 live_begin "what doctor finds, its own commands mend"
 
-printf '[[rule]]\nmatch = { protocol = "udp" }\nsteps = [ { write = "46544c31", at = 0 } ]\n' >"$work/plain.toml"
-cat >"$work/stream.toml" <<'RULES'
-[[rule]]
-match = { protocol = "tcp", port = 21 }
-steps = [ { replace = "a", with = "bb" } ]
-RULES
-cat >"$work/mark.toml" <<'RULES'
-[defaults]
-bypass-mark = "0x1/0x1"
-
-[[rule]]
-match = { protocol = "udp" }
-steps = [ { bypass = true } ]
-RULES
-cat >"$work/moves.toml" <<'RULES'
-[[rule]]
-match = { protocol = "udp" }
-steps = [ { set = { src = "10.9.9.9" } } ]
-RULES
-
-# Sets status and $work/found.json.
-examine() {  # rules [flag...]
-  status=0
-  in_router "$fettle" doctor --rules "$work/$1" --queue-balance 0:1 --json --no-self-test "${@:2}" \
-    >"$work/found.json" 2>"$work/doctor.log" || status=$?
-}
-
-finding() {  # grade check pattern key: that key of the first such finding; nothing where there is none
-  "$python" - "$work/found.json" "$@" <<'PYTHON'
-import json, re, sys
-path, grade, check, pattern, key = sys.argv[1:]
-for one in json.load(open(path))["findings"]:
-    if one["grade"] == grade and re.fullmatch(check, one["check"]) and re.search(pattern, one["found"]):
-        print(one[key])
-        break
-PYTHON
-}
-
-grades() { "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/found.json" "$1"; }
-
-gone() {  # grade check pattern rules [flag...]: no such finding any more
-  examine "${@:4}"
-  [ -z "$(finding "$1" "$2" "$3" found)" ]
-}
-
-# The finding is there with a command; run, the command leaves none of the kind.
-mended() {  # title grade check pattern rules [flag...]
-  local title=$1 grade=$2 check=$3 pattern=$4 fix
-  shift 4
-  examine "$@"
-  expect_equal "$title: exit status" "$status" "$([ "$grade" = bad ] && echo 78 || echo 0)"
-  fix=$(finding "$grade" "$check" "$pattern" fix)
-  [ -n "$fix" ] || { fail "$title: not found, or without a command: $(cat "$work/found.json")"; return; }
-  printf '        %s\n' "$fix"
-  in_router sh -ec "$fix" >"$work/fix.log" 2>&1 || fail "$title: the command fails: $(cat "$work/fix.log")"
-  wait_for 5 gone "$grade" "$check" "$pattern" "$@" || true
-  expect_equal "$title: mended" "$(finding "$grade" "$check" "$pattern" found)" ""
-}
-
-queue() { firewall "$router" -t mangle "$@"; }
-clean() {
-  local tables
-  for tables in mangle raw nat filter; do
-    firewall "$router" -t $tables -F
-    firewall "$router" -t $tables -X
-  done
-}
+. "$live_dir/doctor_lib.sh"
 
 queue -A FORWARD -p udp -j NFQUEUE --queue-balance 0:1 --queue-bypass
 examine plain.toml
@@ -174,32 +108,6 @@ start foreign "$router" "$python" "$work/foreign.py"
 wait_for 5 held || die "the queue is not taken"
 mended "a queue that somebody else has" bad queue-owner "queue 1 is taken by python" plain.toml
 clean
-
-# nft's own tables, where the kernel and the machine have what it takes.
-if command -v nft >/dev/null && in_router nft -f - 2>/dev/null <<'NFT'; then
-table inet fw {
-  chain forward { type filter hook forward priority -150; policy accept; udp dport 5000 queue num 0-1 comment "it's queued"; }
-}
-NFT
-  mended "nft: no bypass" warn queue-bypass "nft inet fw forward" plain.toml
-  expect_match "nft: the rest of the rule is as it was" "$(in_router nft list table inet fw)" \
-    'udp dport 5000 queue (flags bypass to 0-1|num 0-1 bypass) comment "it.s queued"'
-  in_router nft delete table inet fw
-else
-  printf '        no nft, or no NFT_QUEUE in this kernel: not tried\n'
-fi
-in_router iptables -t mangle -A FORWARD -p udp -j NFQUEUE --queue-balance 0:1 --queue-bypass
-if command -v nft >/dev/null && in_router nft -f - 2>/dev/null <<'NFT'; then
-table inet fast {
-  flowtable ft { hook ingress priority 0; devices = { lan, wan }; }
-  chain forward { type filter hook forward priority 0; policy accept; meta l4proto udp flow add @ft; }
-}
-NFT
-  mended "nft: a flowtable" bad flow-offload "nft inet fast forward" plain.toml
-  in_router nft delete table inet fast
-else
-  printf '        no nft, or no NF_FLOW_TABLE in this kernel: not tried\n'
-fi
 
 # It changed nothing by itself, and left nothing.
 in_router iptables-save >"$work/before"

@@ -9,8 +9,8 @@
 hook=${1:?a hook}
 dscp=10
 segments=8
-datagrams=4000
-stream_bytes=20000000
+datagrams=${PACKETS:-4000}
+stream_bytes=${BYTES:-20000000}
 messages=100
 
 case $hook in
@@ -57,12 +57,12 @@ datagrams_pass() {  # title version segments first-slots-written changed|unchang
   local address="server_address$2" from="client_addresses$2" tables=iptables
   [ "$2" = 4 ] || tables=ip6tables
   zero_witness
-  receiver_start "${!address}" expect=$datagrams idle=2000
+  receiver_start "${!address}" "expect=$datagrams" idle=$((2000 * ${SLOWNESS:-1}))
   start sender "$client" "$traffic" send "to=${!address}" port=5000 "from=${!from}" \
-    count=$datagrams rate=20000 size=1000 "segments=$3"
+    count="$datagrams" rate=$((20000 / ${SLOWNESS:-1})) size=1000 "segments=$3"
   wait "$started" || die "the sender failed"
   receiver_wait
-  expect_equal "$1: datagrams that arrive" "$(report receiver distinct)" $datagrams
+  expect_equal "$1: datagrams that arrive" "$(report receiver distinct)" "$datagrams"
   expect_equal "$1: payloads as edited" "$(report receiver first)" "$4"
   expect_equal "$1: payloads damaged" "$(report receiver corrupt)" 0
   judge_witness "$1" $tables udp "$5"
@@ -79,10 +79,10 @@ stream_passes() {  # title version least-edits most-edits
   [ "$2" = 4 ] || tables=ip6tables
   zero_witness
   stream_serve "${!address}" serve
-  start client "$client" "$python" "$live_dir/stream.py" plain "${!address}" 5001 $stream_bytes
+  start client "$client" "$python" "$live_dir/stream.py" plain "${!address}" 5001 "$stream_bytes"
   wait "$started" || die "$1: the stream broke"
   wait "$server_pid" || die "$1: the stream broke"
-  expect_equal "$1: bytes that arrive" "$(report server bytes)" $stream_bytes
+  expect_equal "$1: bytes that arrive" "$(report server bytes)" "$stream_bytes"
   expect_equal "$1: bytes that are neither sent nor edited" "$(report server foreign)" 0
   expect_between "$1: segments edited" "$(report server edits)" "$3" "$4"
   judge_witness "$1" $tables tcp changed
@@ -98,17 +98,24 @@ dialogue_passes() {  # title version
   expect_equal "$1: bytes that are neither sent nor edited" "$(report server foreign)" 0
 }
 
+# workers/kernel_bugs.cc: BugNeeds::kEditedGso.
+loses_super_packets() { [[ $(uname -r) = 6.1.* && $hook != input ]]; }
+
 run_all() {  # gso|no-gso
   local v super=$datagrams least=$((stream_bytes / 1460)) most=$((stream_bytes / 500)) outcome
   for v in 4 6; do
-    datagrams_pass "$1 IPv$v UDP" $v 1 $datagrams changed
+    datagrams_pass "$1 IPv$v UDP" $v 1 "$datagrams" changed
     outcome=changed
     if [ "$1" = gso ]; then
       super=$((datagrams / segments)) least=1 most=$((stream_bytes / 5000))
       # Here no checksum is right for a super-packet, and IPv6 may not go without one.
       if [ "$hook$v" = input6 ]; then super=0 outcome=unchanged; fi
     fi
-    datagrams_pass "$1 IPv$v UDP super-packets" $v $segments "$super" $outcome
+    if [ "$1" = gso ] && loses_super_packets; then
+      printf '  (UDP super-packets: this kernel loses them, changed; see fettle doctor: not tried)\n'
+    else
+      datagrams_pass "$1 IPv$v UDP super-packets" $v $segments "$super" $outcome
+    fi
     dialogue_passes "$1 IPv$v TCP messages" $v
     stream_passes "$1 IPv$v TCP stream" $v "$least" "$most"
   done

@@ -3,7 +3,9 @@
 #
 #   client 10.1.0.2..9, fd00:1::2..9   router   server 10.2.0.2, fd00:2::2
 #
-# FETTLE and TRAFFIC name the binaries (default: build/). Exit status 77: cannot run here, and why.
+# FETTLE and TRAFFIC name the binaries (default: build/). SLOWNESS: how many times longer to wait for what is to
+# happen, and how many times slower to send (tests/vm/run, where the processor is emulated). Exit status 77: cannot run
+# here, and why.
 # shellcheck shell=bash disable=SC2034  # variables for the tests
 set -euo pipefail
 
@@ -204,11 +206,12 @@ start() {  # name namespace command...
 }
 
 wait_for() {  # seconds command...: until it succeeds
-  local end=$((SECONDS + $1 + 1))
+  local end=$((SECONDS + $1 * ${SLOWNESS:-1} + 1))
   shift
   until "$@"; do
     [ "$SECONDS" -lt "$end" ] || return 1
-    sleep 0.05
+    # Where to look costs as much as a tenth of a second, what is waited for is to get on meanwhile.
+    if [ "${SLOWNESS:-1}" = 1 ]; then sleep 0.05; else sleep 0.3; fi
   done
 }
 
@@ -223,9 +226,11 @@ log_count() {  # name pattern
 # ---- fettle -----------------------------------------------------------------------------------
 
 fettle_start() {  # namespace argument...
-  local ns=$1
+  local ns=$1 patience=()
   shift
-  start fettle "$ns" "$fettle" run --control "$work/control" "$@"
+  # A worker that starts slowly is not to be taken for one that stands still.
+  if [ "${SLOWNESS:-1}" != 1 ] && [[ " $* " != *" --watchdog "* ]]; then patience=(--watchdog $((2000 * SLOWNESS))); fi
+  start fettle "$ns" "$fettle" run --control "$work/control" "${patience[@]}" "$@"
   fettle_pid=$started
   wait_for 10 fettle_is_ready || die "fettle run $* did not get ready"
 }
@@ -328,8 +333,15 @@ receiver_wait() {
   wait "$receiver_pid" || die "the receiver failed"
 }
 
-sender_start() {  # address [key=value...]
-  start sender "$client" "$traffic" send "to=$1" port=5000 "${@:2}"
+sender_start() {  # address [key=value...]; a slow machine sends as much, at a lower rate
+  local argument arguments=()
+  for argument in "${@:2}"; do
+    case $argument in
+      rate=*) arguments+=("rate=$((${argument#rate=} / ${SLOWNESS:-1}))") ;;
+      *) arguments+=("$argument") ;;
+    esac
+  done
+  start sender "$client" "$traffic" send "to=$1" port=5000 "${arguments[@]}"
   sender_pid=$started
 }
 

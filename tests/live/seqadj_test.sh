@@ -32,6 +32,7 @@ helper() {  # inside outside
   wait "$started" || die "the client failed"
   wait "$server_pid" || die "the server failed"
   printf '        client: %s\n        server: %s\n' "$(tail -n 1 "$work/client.log")" "$(tail -n 1 "$work/server.log")"
+  grep -hE '^(command|answer) [0-9]+: ' "$work/client.log" "$work/server.log" || true
   expect_equal "commands that arrive" "$(report server lines)" 400
   expect_equal "first wrong one" "$(report server wrong_at)" -1
   expect_equal "answers that come back" "$(report client lines)" 400

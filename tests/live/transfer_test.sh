@@ -2,8 +2,8 @@
 # A TCP transfer of 1 GiB whose every segment is changed in its header arrives whole.
 . "$(dirname "$0")/lib.sh"
 
-bytes=$((1 << 30))
-live_begin "1 GiB over TCP, every segment changed"
+bytes=${BYTES:-$((1 << 30))}
+live_begin "$bytes bytes over TCP, every segment changed"
 
 cat >"$work/rules.toml" <<'RULES'
 [[rule]]
@@ -22,12 +22,12 @@ start server "$server" "$python" "$live_dir/stream.py" serve $server_address4 50
 server_pid=$started
 wait_for 5 log_has server listening || die "the TCP server does not listen"
 began=$(date +%s%N)
-start client "$client" "$python" "$live_dir/stream.py" random $server_address4 5001 $bytes
+start client "$client" "$python" "$live_dir/stream.py" random $server_address4 5001 "$bytes"
 wait "$started" || die "the transfer broke"
 wait "$server_pid" || die "the transfer broke"
 took=$((($(date +%s%N) - began) / 1000000))
 
-expect_equal "bytes that arrive" "$(report server bytes)" $bytes
+expect_equal "bytes that arrive" "$(report server bytes)" "$bytes"
 expect_equal "SHA-256 at both ends" "$(report server sha256)" "$(report client sha256)"
 all=$(counted "$server" iptables filter all)
 expect_between "segments at the server" "$all" $((bytes / 65536)) $((bytes / 100))
