@@ -47,10 +47,10 @@ while IFS='|' read -r options expected; do
     exit 1
   fi
 done <<'PLANS'
-|release=yes sanitize=yes live=yes vm=yes fuzz=30
+|release=yes sanitize=yes live=yes vm=yes fuzz=60
 --quick|release=yes sanitize=no live=yes vm=no fuzz=0
---no-vm|release=yes sanitize=yes live=yes vm=no fuzz=30
---no-live|release=yes sanitize=yes live=no vm=no fuzz=30
+--no-vm|release=yes sanitize=yes live=yes vm=no fuzz=60
+--no-live|release=yes sanitize=yes live=no vm=no fuzz=60
 --vm|release=no sanitize=no live=yes vm=yes fuzz=0
 --sanitize|release=no sanitize=yes live=yes vm=no fuzz=0
 --fuzz 5|release=no sanitize=no live=yes vm=no fuzz=5
