@@ -135,6 +135,27 @@ TEST(HeldPacketsTest, WhatHasNoRoomIsNotHeld) {
   EXPECT_EQ(held.count(), 4u);
 }
 
+// One connection that leaves a hole on purpose must not keep all others from waiting.
+TEST(HeldPacketsTest, OneTagLeavesRoomToOthers) {
+  Room room({.packets = 64, .small = 64, .large = 8});
+  HeldPackets& held = room.held;
+  Slot slot;
+  const auto hold_all = [&](uint64_t tag, size_t bytes) {
+    uint32_t count = 0;
+    while (held.hold(slot.packet(++count, std::string(bytes, 'x')), 1, 1, tag)) continue;
+    return count - 1;
+  };
+  EXPECT_EQ(hold_all(1, 10), 32u);
+  EXPECT_EQ(hold_all(2, 10), 16u);
+  EXPECT_EQ(hold_all(3, HeldPackets::kSmall + 1), 4u);
+  EXPECT_EQ(hold_all(4, HeldPackets::kSmall + 1), 2u);
+  held.take(*held.first(1));
+  held.recycle();
+  EXPECT_EQ(hold_all(1, 10), 0u) << "it has more than its share";
+  EXPECT_EQ(take_due(held, 1).size(), 53u);
+  EXPECT_EQ(hold_all(1, 10), 32u) << "room came back";
+}
+
 TEST(HeldPacketsTest, RoomComesBackWhenItIsRecycledAndNoSooner) {
   Room room({.packets = 1, .small = 1});
   HeldPackets& held = room.held;
@@ -179,7 +200,13 @@ TEST(HeldPacketsTest, DoesWhatAPlainListDoes) {
     hand.queued.id = id;
     const uint64_t deadline = below(50);
     HeldPacket* packet = held.hold(hand, 0, deadline, tag);
-    ASSERT_EQ(packet != nullptr, plain.size() < kMost);
+    if (!packet && plain.size() < kMost) {  // those of its tag, or bucket, have their share
+      const auto tagged =
+          std::ranges::count_if(plain, [](const Plain& one) { return one.tag > 0; });
+      ASSERT_NE(tag, HeldPackets::kNoTag);
+      ASSERT_GE(static_cast<size_t>(tagged), kMost - plain.size());
+    }
+    ASSERT_TRUE(!packet || plain.size() < kMost);
     if (packet) plain.push_back({id, deadline, tag, packet});
     switch (below(4)) {
       case 0: {

@@ -160,10 +160,12 @@ HeldPacket* HeldPackets::hold(const InHand& hand, size_t room, uint64_t deadline
                               uint64_t tag) noexcept {
   if (free_.empty()) return nullptr;
   const size_t bytes = hand.packet.resized ? hand.packet.size : hand.queued.payload.size();
+  const size_t size = room > 0 && bytes > 0 ? std::max(bytes, std::min(room, kLarge)) : 0;
+  if (tag != kNoTag && has_its_share(tag, size)) return nullptr;
   std::byte* at = nullptr;
   bool large = false;
-  if (room > 0 && bytes > 0) {
-    at = take_room(std::max(bytes, std::min(room, kLarge)), &large);
+  if (size > 0) {
+    at = take_room(size, &large);
     if (!at) return nullptr;
   }
   HeldPacket& held = packets_[free_.back()];
@@ -178,6 +180,12 @@ HeldPacket* HeldPackets::hold(const InHand& hand, size_t room, uint64_t deadline
   rise(held.heap_place);
   if (tag != kNoTag) link(held);
   return &held;
+}
+
+// The dynamic thresholds of switches' shared buffers (Choudhury and Hahne, 1998).
+bool HeldPackets::has_its_share(uint64_t tag, size_t size) const {
+  const Bucket& bucket = buckets_[bucket_of(tag)];
+  return bucket.packets >= free_.size() || (size > kSmall && bucket.large >= large_.size());
 }
 
 // Where small rooms are all taken, a large one does as well.
@@ -294,6 +302,8 @@ size_t HeldPackets::bucket_of(uint64_t tag) const {
 void HeldPackets::link(HeldPacket& packet) {
   Bucket& bucket = buckets_[bucket_of(packet.tag)];
   const uint32_t slot = place_of(packet);
+  ++bucket.packets;
+  if (packet.room && packet.large) ++bucket.large;
   packet.next = kNone;
   packet.previous = std::exchange(bucket.last, slot);
   (packet.previous == kNone ? bucket.first : packets_[packet.previous].next) = slot;
@@ -301,6 +311,8 @@ void HeldPackets::link(HeldPacket& packet) {
 
 void HeldPackets::unlink(HeldPacket& packet) {
   Bucket& bucket = buckets_[bucket_of(packet.tag)];
+  --bucket.packets;
+  if (packet.room && packet.large) --bucket.large;
   (packet.previous == kNone ? bucket.first : packets_[packet.previous].next) = packet.next;
   (packet.next == kNone ? bucket.last : packets_[packet.next].previous) = packet.previous;
   packet.next = packet.previous = kNone;

@@ -71,7 +71,8 @@ class HeldPackets {
   // Keeps a copy of `hand`, and of its bytes where `room` > 0: they lie in `room` bytes or more
   // then (at most kLarge count), and may grow to that; Packet::capacity says to how many where it
   // said so before. With room 0 they are gone: the verdict must not need them. Null, and nothing
-  // kept, where there is no room.
+  // kept, where there is no room: for those of a tag already where they have as much of it as is
+  // free, so that one of them never has more than half, and leaves some to the others.
   HeldPacket* hold(const InHand& hand, size_t room, uint64_t deadline, uint64_t tag) noexcept;
 
   // The next one whose deadline is at or before `now`; null where there is none.
@@ -112,6 +113,7 @@ class HeldPackets {
   void rise(uint32_t heap_place);
   void sink(uint32_t heap_place);
   size_t bucket_of(uint64_t tag) const;
+  bool has_its_share(uint64_t tag, size_t size) const;
   void link(HeldPacket& packet);
   void unlink(HeldPacket& packet);
   uint32_t with_tag(uint32_t slot, uint64_t tag) const;
@@ -120,6 +122,7 @@ class HeldPackets {
 
   struct Bucket {
     uint32_t first = kNone, last = kNone;
+    uint32_t packets = 0, large = 0;
   };
 
   Size size_;
