@@ -34,8 +34,10 @@ class Shop:
     def fettle(self, rules, *flags, queues=1, cpus=None, name="fettle"):
         options = self.options
         balance = "0" if queues == 1 else f"0:{queues - 1}"
-        command = [self.fettle_path, "run", "--rules", self.rules.path(rules), "--queue-balance", balance,
-                   "--fail-closed", *flags]
+        path = self.rules.path(rules)
+        command = [self.fettle_path, "run", "--rules", path, "--queue-balance", balance, "--fail-closed", *flags]
+        if self.fettle_knows("--control"):  # the default place may be another one's
+            command += ["--control", os.path.join(os.path.dirname(path), "control")]
         if options.fettle_queue_length:
             command += ["--queue-length", str(options.fettle_queue_length)]
         if options.fettle_batch:
