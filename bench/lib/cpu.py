@@ -9,7 +9,7 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def _read(path):
+def read_file(path):
     try:
         with open(path) as f:
             return f.read()
@@ -23,7 +23,7 @@ def family(root):
     while wanted:
         pid = wanted.pop()
         for task in _list(f"/proc/{pid}/task"):
-            children = [int(x) for x in _read(f"/proc/{pid}/task/{task}/children").split()]
+            children = [int(x) for x in read_file(f"/proc/{pid}/task/{task}/children").split()]
             found += children
             wanted += children
     return found
@@ -39,7 +39,7 @@ def _list(path):
 def _run_time(pid):
     total = 0
     for task in _list(f"/proc/{pid}/task"):
-        fields = _read(f"/proc/{pid}/task/{task}/schedstat").split()
+        fields = read_file(f"/proc/{pid}/task/{task}/schedstat").split()
         total += int(fields[0]) if fields else 0
     return total
 
@@ -51,7 +51,7 @@ class Usage:
         self.time = time.monotonic()
         self.user = self.system = self.run = 0
         for pid in {p for root in roots for p in family(root)}:
-            stat = _read(f"/proc/{pid}/stat")
+            stat = read_file(f"/proc/{pid}/stat")
             if not stat:
                 continue
             fields = stat[stat.rindex(")") + 2:].split()
@@ -67,20 +67,20 @@ class Kernel:
     """The kernel's own threads."""
 
     def __init__(self):
-        names = {int(p): _read(f"/proc/{p}/comm").strip() for p in _list("/proc") if p.isdigit()}
+        names = {int(p): read_file(f"/proc/{p}/comm").strip() for p in _list("/proc") if p.isdigit()}
         self.softirqs = {int(name[10:]): pid for pid, name in names.items() if name.startswith("ksoftirqd/")}
         self._other = {pid for pid, name in names.items() if not name.startswith("kworker/")}
 
     def workers(self):
         """New ones are made as they are needed, so they are looked for each time."""
         return [int(p) for p in _list("/proc") if p.isdigit() and int(p) not in self._other
-                and _read(f"/proc/{p}/comm").startswith("kworker/")]
+                and read_file(f"/proc/{p}/comm").startswith("kworker/")]
 
 
 def busy():
     """Nanoseconds that all CPUs together were busy, and that the host took."""
     total = stolen = 0
-    for line in _read("/proc/stat").splitlines():
+    for line in read_file("/proc/stat").splitlines():
         if line.startswith("cpu") and line[3].isdigit():
             user, nice, system, _, _, irq, softirq, steal = (int(x) for x in line.split()[1:9])
             total += user + nice + system + irq + softirq

@@ -24,13 +24,20 @@ def draw_claim(axes, place, claim):
                   ha="right" if right else "left", color=colour)
 
 
-def draw(result, path):
+def pyplot_or_none():
     try:
         import matplotlib
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
         print("no plot: needs python3-matplotlib (deploy/install-dependencies --bench)", file=sys.stderr)
+        return None
+    return pyplot
+
+
+def draw(result, path):
+    pyplot = pyplot_or_none()
+    if pyplot is None:
         return
     ratios = [(row, claim) for row in result["rows"] for claim in row.get("claims", ())
               if claim["values"] and claim["target"] and not claim["unit"] and LOW <= claim["target"] <= HIGH]

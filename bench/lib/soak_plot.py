@@ -1,6 +1,5 @@
 """A soak as a picture: panels that share the time, acts behind them, events below."""
-import sys
-
+from .plot import pyplot_or_none
 from .soak_run import EACH
 
 COLOURS = {"supervisor": "#333333", "worker 0": "#1f6fb4", "worker 1": "#2a9d6f", "worker 2": "#c77f1a"}
@@ -107,12 +106,8 @@ def title(result):
 
 
 def draw(result, path):
-    try:
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        print("no plot: needs python3-matplotlib (deploy/install-dependencies --bench)", file=sys.stderr)
+    pyplot = pyplot_or_none()
+    if pyplot is None:
         return
     pyplot.rcParams.update({"font.size": 8, "axes.labelsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8})
     figure, panels = pyplot.subplots(5, 1, sharex=True, figsize=(8.5, 8.6),

@@ -4,24 +4,18 @@ import re
 import threading
 import time
 
-
-def _read(path):
-    try:
-        with open(path) as f:
-            return f.read()
-    except OSError:
-        return ""
+from .cpu import read_file
 
 
 def process(pid):
     """Memory in kB, descriptors, threads and shared segments; None where it has gone."""
-    rollup, status = _read(f"/proc/{pid}/smaps_rollup"), _read(f"/proc/{pid}/status")
+    rollup, status = read_file(f"/proc/{pid}/smaps_rollup"), read_file(f"/proc/{pid}/status")
     try:
         descriptors = len(os.listdir(f"/proc/{pid}/fd"))
         memory = {name: int(found[1]) for name in ("RssAnon", "RssShmem", "VmRSS", "Threads")
                   if (found := re.search(rf"^{name}:\s+(\d+)", status, re.M))}
         pss = int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])
-        segments = {line.split()[4] for line in _read(f"/proc/{pid}/maps").splitlines() if "/memfd:fettle" in line}
+        segments = {line.split()[4] for line in read_file(f"/proc/{pid}/maps").splitlines() if "/memfd:fettle" in line}
     except (OSError, TypeError, KeyError):
         return None
     return {"pid": pid, "pss": pss, "anonymous": memory["RssAnon"], "shared": memory["RssShmem"],
