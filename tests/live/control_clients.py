@@ -5,6 +5,7 @@
     control_clients.py back-off PATH SUPERVISOR  kills workers until the status shows one backing off
     control_clients.py get MEMBER...             a member of the JSON on standard input; '+' sums an array's
 """
+import contextlib
 import json
 import os
 import random
@@ -138,7 +139,8 @@ def back_off(path, supervisor):
     while time.monotonic() < end:
         worker = status(path)["queues"][0]["worker"]
         if worker["pid"] > 0:
-            os.kill(worker["pid"], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the supervisor has yet to learn of its end
+                os.kill(worker["pid"], signal.SIGKILL)
         worker = status(path)["queues"][0]["worker"]
         if worker["state"] == "backing off" and worker["restart_in_ms"] > 0:
             print(json.dumps(worker))
