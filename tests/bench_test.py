@@ -30,7 +30,7 @@ def micro():
     programs = [f"{BUILD}/bench/{os.path.basename(source)[:-3]}" for source in sources]
     assert programs, "no micro-benchmark in bench/"
     for program in programs:
-        # Those over 100,000 rules do what those over 10,000 do, and take a minute to build them.
+        # Those over 100,000 rules do what those over 10,000 do, and take half a minute more.
         words = (program, "--benchmark_min_time=0.001", "--benchmark_format=json", "--benchmark_filter=-/100000")
         found = json.loads(run(*words))["benchmarks"]
         assert found, f"{program} has no benchmark"

@@ -93,8 +93,8 @@ void PacketLoop::resume(InHand& hand, bool same_program) {
       return;
     case Stage::kRead: {
       enter(hand, Stage::kInHand);
-      const uint32_t capacity =
-          hand.packet.capacity;  // what take_packet() found, and parsing does not
+      // What take_packet() found, and parsing does not.
+      const uint32_t capacity = hand.packet.capacity;
       prepare(preparation_, hand);
       hand.packet.capacity = capacity;
       name_interfaces(hand);

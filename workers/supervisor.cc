@@ -161,6 +161,7 @@ int Supervisor::run() {
   }
   fmt::print("{}", summary_table(status()));
   std::fflush(stdout);
+  answer_statuses();
   answer_drains();
   end_feed();
   return exit_status_;

@@ -219,7 +219,8 @@ void Supervisor::on_exit(Queue& queue, int status) {
         }
         std::vector<Evidence> evidence;
         if (is_fault(status)) evidence = evidence_of(queue);
-        adopt_successor(queue, done(status) ? 'n' : 'r');
+        // One that ended before it was told has put no settings in force.
+        adopt_successor(queue, done(status) && queue.told == Order::kRetire ? 'n' : 'r');
         keep(queue, evidence);
         finish_reload();
         return;
