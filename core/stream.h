@@ -43,8 +43,8 @@
 // - Windows pass as they are: a stream that grows may exceed one by what is not yet acknowledged,
 //   and the receiver takes as much as it has room for.
 // - A SYN's data (TCP Fast Open) passes unedited. So does a stream with TCP-MD5 or TCP-AO.
-// - A connection is entered by its first segment without SYN, at the sequence numbers of its
-//   handshake where that was seen, else at the segment's own.
+// - A connection is entered by what completes its handshake, at the numbers of that; where none was
+//   seen, by its first segment with data, at the segment's own.
 //
 // Sources: RFC 9293, RFC 2018 (SACK), RFC 2883 (D-SACK), RFC 1982 (comparison), RFC 5961.
 #pragma once
@@ -217,6 +217,8 @@ class StreamTable {
   stream::Connection* find(const stream::Connection& key);
   stream::Connection* place_for(const stream::Connection& key, uint32_t now);
   bool expired(const stream::Connection& connection, uint32_t now) const;
+  stream::Connection first_image(const stream::Connection& key, const stream::Segment& segment,
+                                 uint32_t direction) const;
   stream::Connection* enter(const stream::Connection& key, const stream::Segment& segment,
                             uint32_t direction, uint32_t now);
   void see_syn(const stream::Connection& key, const stream::Segment& segment, uint32_t direction);

@@ -73,8 +73,8 @@ struct Direction {
 
 enum class State : uint8_t {
   kFree,
-  kOneSided,     // only one end has been heard since it was entered
-  kEstablished,  // both have
+  kOneSided,     // entered without a handshake, and only one end has been heard since
+  kEstablished,  // both have been heard
   kClosing,      // RST, or FIN from both ends
 };
 

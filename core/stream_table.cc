@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kOneSidedLife = 60'000;             // milliseconds
 constexpr uint32_t kEstablishedLife = 5 * 86'400'000;  // nf_conntrack_tcp_timeout_established's
-constexpr uint32_t kClosingLife = 120'000;             // its TIME_WAIT's
+constexpr uint32_t kClosingLife = 120'000;             // its FIN_WAIT's and TIME_WAIT's
 
 bool same_ends(const Connection& a, const Connection& b) {
   return a.hash == b.hash && a.address == b.address && a.port == b.port && a.family == b.family;
@@ -62,22 +62,23 @@ bool StreamTable::expired(const Connection& connection, uint32_t now) const {
     case State::kOneSided:
       return age > kOneSidedLife;
     case State::kEstablished:
-      return age > kEstablishedLife;
+      return age > (connection.fins == 0 ? kEstablishedLife : kClosingLife);
     case State::kClosing:
       return age > kClosingLife;
   }
   return false;
 }
 
-// A free place; else an expired one, the longest unused that only one end has been heard of, or the
-// longest unused that is closing. An established connection gives way to nobody.
+// A free place; else an expired one; else the longest unused of those that are closing or that only
+// one end has been heard of. What has just begun is among the latter for a moment: two that begin
+// in one set would else push each other out by turns. An established connection gives way to
+// nobody.
 Connection* StreamTable::place_for(const Connection& key, uint32_t now) {
   Connection* set = connections_ + (key.hash & (header_->connections - 1) & ~(kWays - 1));
   const auto rank = [&](const Connection& at) {
-    if (at.state == State::kFree) return 4;
-    if (expired(at, now)) return 3;
-    if (at.state == State::kOneSided) return 2;
-    return at.state == State::kClosing ? 1 : 0;
+    if (at.state == State::kFree) return 3;
+    if (expired(at, now)) return 2;
+    return at.state == State::kEstablished ? 0 : 1;
   };
   Connection* best = set;
   for (Connection* at = set; at < set + kWays; ++at) {
@@ -112,9 +113,34 @@ void StreamTable::see_syn(const Connection& key, const Segment& segment, uint32_
   remove(entered);
 }
 
+// What a first segment says of both streams, with its handshake where that was seen. A connection
+// whose handshake this segment completes is established: both ends have been heard.
+Connection StreamTable::first_image(const Connection& key, const Segment& segment,
+                                    uint32_t direction) const {
+  const Handshake& slot = handshakes_[key.hash & (header_->handshakes - 1)];
+  Connection image = key;
+  bool completes = true;
+  for (const uint32_t d : {0u, 1u}) {
+    const bool known = slot.hash == key.hash && (slot.known & (1u << d)) != 0;
+    const uint32_t own = d == direction ? segment.seq : segment.ack;
+    // A handshake long over is none of this connection's.
+    const bool whole = known && own - slot.start[d] < kHandshakeReach;
+    const uint32_t start = whole ? slot.start[d] : own;
+    const uint32_t frame = whole ? start : start - 1;
+    completes = completes && whole && own == start;
+    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0, frame, {}};
+  }
+  image.state = completes ? State::kEstablished : State::kOneSided;
+  return image;
+}
+
+// By data, or by what completes a handshake: the last acknowledgement of a connection that had no
+// place, or has lost it, would take one for nothing.
 Connection* StreamTable::enter(const Connection& key, const Segment& segment, uint32_t direction,
                                uint32_t now) {
   if (segment.has(kRst) || !segment.has(kAck) || segment.is_signed) return nullptr;
+  Connection image = first_image(key, segment, direction);
+  if (segment.length == 0 && (image.state == State::kOneSided || segment.has(kFin))) return nullptr;
   Connection* place = place_for(key, now);
   if (place == nullptr) {
     ++counters_.full;
@@ -124,19 +150,7 @@ Connection* StreamTable::enter(const Connection& key, const Segment& segment, ui
     ++counters_.evicted;
     remove(place);
   }
-  Connection image = key;
   image.seen = now;
-  image.state = State::kOneSided;
-  const Handshake& slot = handshakes_[key.hash & (header_->handshakes - 1)];
-  for (const uint32_t d : {0u, 1u}) {
-    const bool known = slot.hash == key.hash && (slot.known & (1u << d)) != 0;
-    const uint32_t own = d == direction ? segment.seq : segment.ack;
-    // A handshake long over is none of this connection's.
-    const bool whole = known && own - slot.start[d] < kHandshakeReach;
-    const uint32_t start = whole ? slot.start[d] : own;
-    const uint32_t frame = whole ? start : start - 1;
-    image.direction[d] = Direction{start, start, start, 0, kNone, kNone, 0, 0, 0, frame, {}};
-  }
   commit(static_cast<uint32_t>(place - connections_), image);
   ++counters_.entered;
   return place;

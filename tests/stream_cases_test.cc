@@ -308,14 +308,21 @@ struct Aged {
 };
 
 TEST(StreamCases, WhoGivesWay) {
-  static constexpr const char* kOneSided = "open\n";
+  static constexpr const char* kOneSided = "0> A 1 1 . = pass A 1 1 .\n";
+  static constexpr const char* kShaken = "open\n";
   static constexpr const char* kBoth = "open\n1> A 1 1 = pass A 1 1\n";
   static constexpr const char* kReset = "open\n1> RA 1 1 = pass RA 1 1\n";
   static constexpr const char* kFins = "open\n0> FA 1 1 = pass FA 1 1\n1> FA 1 2 = pass FA 1 2\n";
   static constexpr const char* kForged = "open\n1> A 1 1 = pass A 1 1\n1> R 900 0 = pass R 900 0\n";
   constexpr uint32_t kDay = 86'400'000;
-  for (const Aged& row : {Aged{kOneSided, 1, kReset, 120'000, 1},
-                          {kOneSided, 1, kReset, 120'001, 2},
+  static constexpr const char* kHalf = "open\n0> FA 1 1 = pass FA 1 1\n";
+  for (const Aged& row : {Aged{kOneSided, 1, kReset, 2, 2},
+                          {kOneSided, 2, kReset, 1, 1},
+                          {kOneSided, 59'999, kReset, 120'001, 2},
+                          {kShaken, kDay, kOneSided, 1, 2},
+                          {kShaken, kDay, kFins, 1, 2},
+                          {kHalf, 120'000, kOneSided, 1, 2},
+                          {kHalf, 120'001, kOneSided, 60'000, 1},
                           {kOneSided, 60'000, kFins, 120'001, 2},
                           {kFins, 5, kReset, 6, 2},
                           {kOneSided, 120'002, kFins, 120'001, 1},
@@ -340,6 +347,29 @@ TEST(StreamCases, WhoGivesWay) {
     for (const uint32_t i : {1u, 2u})
       at(i, 0, std::string("0> A 1 1 = ") + (row.gone == i ? "untracked" : "pass") + " A 1 1");
   }
+}
+
+// Two that begin at the same time, in a set full of connections that have just ended: each of them
+// would be entered in the other's place again and again, and forget the edits of its one end before
+// the other end's acknowledgement came.
+TEST(StreamCases, TwoThatBeginDoNotPushEachOtherOut) {
+  StreamScript box({.connections = 8, .edits = 8, .chunks = 8, .handshakes = 64});
+  for (uint32_t i = 3; i < 11; ++i) {
+    box.play("connection " + std::to_string(i));
+    box.play("open\n0> FA 1 1 = pass FA 1 1\n1> FA 1 2 = pass FA 1 2");
+  }
+  for (const char* step :
+       {"0> S 0 0 = untracked S 0 0", "1> SA 0 1 = untracked SA 0 1", "0> A 1 1 = pass A 1 1",
+        "0> PA 1 1 GROW. = replace PA 1 1 a-longer-replacement-that-grows.",
+        "1> A 1 33 = pass A 1 6", "1> PA 1 33 SHRINK. = replace PA 1 6 s.",
+        "0> A 6 3 = pass A 33 8"}) {
+    for (const uint32_t i : {1u, 2u}) {
+      SCOPED_TRACE(i);
+      box.play("connection " + std::to_string(i));
+      box.play(step);
+    }
+  }
+  box.play("count entered 10\ncount evicted 2");
 }
 
 TEST(StreamCases, WhatIsNoStreamToEditPassesAsItIs) {

@@ -70,7 +70,7 @@ bool one_or_the_other(std::span<const std::byte> memory, std::span<const std::by
     const auto state =
         stream::State{std::to_integer<uint8_t>(found[offsetof(stream::Connection, state)])};
     const bool heard = found[offsetof(stream::Connection, heard)] != std::byte{0};
-    if (state == stream::State::kFree || (state == stream::State::kOneSided && !heard)) continue;
+    if (state == stream::State::kFree || !heard) continue;
     if (found != image(one, i) && found != image(other, i)) return false;
   }
   return true;

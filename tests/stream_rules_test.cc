@@ -40,7 +40,7 @@ steps = [{ set = { ttl = 9 } }]
 
 TEST(StreamRules, ALongerCommandShiftsWhatFollowsInBothDirections) {
   Stream ftp(kFtp);
-  EXPECT_EQ(ftp.send(0, {.seq = 1000, .ack = 5000, .flags = 0x10}), StreamAction::kPass);
+  EXPECT_EQ(ftp.send(0, {.seq = 1000, .ack = 5000, .flags = 0x10}), StreamAction::kUntracked);
   EXPECT_EQ(ftp.send(0, {.seq = 1000, .ack = 5000, .flags = 0x18, .data = "PORT 10,9,1,2,4,1\r\n"}),
             StreamAction::kReplace);
   ASSERT_EQ(ftp.left.size(), 1u);
@@ -128,8 +128,8 @@ TEST(StreamRules, ATailIsLeftToBeRepeatedWhereMoreMayFollow) {
 TEST(StreamRules, ADamagedSegmentDecidesNothing) {
   Stream ftp(kFtp);
   ftp.output.limits.verify = true;
-  ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x10});
-  const Wire right{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9.1.2\r\n"};
+  ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "."});
+  const Wire right{.seq = 1, .ack = 1, .flags = 0x18, .data = "at 10.9.1.2\r\n"};
   Bytes damaged = build(right, false, 1, 0);
   damaged[damaged.size() - 3] ^= std::byte{4};  // 10.9.1.6
   EXPECT_EQ(ftp.offer(damaged), StreamAction::kDrop);
@@ -180,6 +180,8 @@ TEST(StreamRules, AConnectionThatNoRuleAsksForStaysOut) {
             StreamAction::kUntracked);
   EXPECT_EQ(ftp.table().connections(), 0u);
   ftp.send(0, {.seq = 1, .ack = 11, .flags = 0x10});
+  EXPECT_EQ(ftp.table().connections(), 0u);
+  ftp.send(0, {.seq = 1, .ack = 11, .flags = 0x18, .data = "QUIT\r\n"});
   EXPECT_EQ(ftp.table().connections(), 1u);
 }
 

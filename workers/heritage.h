@@ -44,6 +44,7 @@ struct LoopCounters {
   uint64_t stream_held = 0;       // that waited for those before or behind them
   uint64_t stream_timed_out = 0;  // of these, for what might have been the rest of a match
   uint64_t stream_dropped = 0;    // for the sender to repeat
+  uint64_t stream_untracked = 0;  // that went unedited, without a place for their connection
   uint64_t recovered = 0;         // left by a worker that died, and answered by its successor
   uint64_t given_up = 0;          // that it had in hand when it died: WorkerOptions::on_crash
   // Written by all threads, by atomic additions.
@@ -57,7 +58,7 @@ struct alignas(64) ThreadCounters : ProgramCounters {};
 
 inline constexpr uint64_t kPageMagic = 0x0065'6c74'7465'66ff;
 // Another one for every change of what follows the head, in any part that is handed on.
-inline constexpr uint32_t kPageLayout = 2;
+inline constexpr uint32_t kPageLayout = 3;
 
 // What a supervisor of another version may rely on, too. Never changes.
 struct PageHead {

@@ -48,6 +48,7 @@ void PacketLoop::keep_back(InHand& hand, uint64_t now) {
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
   enter(hand, Stage::kDecided);
   if (streams_->timed_out()) bump(counters_->stream_timed_out);
+  if (streams_->untracked()) bump(counters_->stream_untracked);
   ProgramCounters& counters = *states_.front().counters;
   if (streams_->newly_changed()) bump(counters.changed);
   count_verdict(counters, hand.outcome.verdict);

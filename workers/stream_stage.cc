@@ -64,6 +64,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   output_.shift = hand.queued.shift;
   output_.fresh = offer == Offer::kFirst;
   const uint64_t timeouts = table_.counters().timeouts;
+  const uint64_t full = table_.counters().full;
   const StreamLimits limits = output_.limits;
   if (last) {
     output_.limits.tail_wait = output_.limits.tail_wait_more = 0;
@@ -72,6 +73,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
   output_.limits = limits;
   timed_out_ = table_.counters().timeouts != timeouts;
+  untracked_ = table_.counters().full != full;
   Outcome& outcome = hand.outcome;
   const bool was_changed = outcome.changed;
   switch (action) {

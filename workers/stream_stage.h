@@ -47,6 +47,7 @@ class StreamStage {
   bool split() const { return output_.piece_count > 1 || output_.part; }
   bool replaced() const { return output_.piece_count > 0; }
   bool timed_out() const { return timed_out_; }  // what might have been a match went as it was
+  bool untracked() const { return untracked_; }  // for want of a place for its connection
   bool newly_changed() const { return newly_changed_; }  // by its stream's edits alone
 
  private:
@@ -62,6 +63,7 @@ class StreamStage {
   StreamOutput output_;
   bool newly_changed_ = false;
   bool timed_out_ = false;
+  bool untracked_ = false;
 };
 
 }  // namespace fettle

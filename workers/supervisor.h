@@ -123,6 +123,7 @@ class Supervisor {
     QueueStatus seen{};       // for what was lost since
     uint64_t seen_socket_drops = 0;
     uint64_t seen_overloads = 0;
+    uint64_t seen_untracked = 0;
     uint64_t full_looks = 0;   // that found the queue full, where that is open
     uint64_t left = 0;         // packets at the end
     Order told = Order::kRun;  // what the page says of both is the worker's to change
@@ -203,6 +204,7 @@ class Supervisor {
   bool stopped() const;
   void report_losses(Clock::time_point now);
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
+  bool report_untracked(Queue& queue);
   void release_rest(Queue& queue);
   int next_timeout(Clock::time_point now) const;
   std::string what_runs() const;

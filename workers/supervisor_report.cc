@@ -82,7 +82,20 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   if (at_limit && queue.settings.fail_open) {
     spdlog::warn("queue {}: full ({} waiting); packets pass unchanged", row.queue, row.waiting);
   }
-  if (full > 0 || socket_full > 0 || at_limit) queue.quiet_until = now + kQuiet;
+  const bool untracked = report_untracked(queue);
+  if (full + socket_full > 0 || at_limit || untracked) queue.quiet_until = now + kQuiet;
+}
+
+// False: there were none since the last line.
+bool Supervisor::report_untracked(Queue& queue) {
+  const uint64_t count = counted(queue.shared().loop.stream_untracked);
+  const uint64_t more = count - std::exchange(queue.seen_untracked, count);
+  if (more == 0) return false;
+  spdlog::warn(
+      "queue {}: {} TCP segments were not edited, no place for their connections; raise --streams "
+      "(now {})",
+      queue.settings.queue, more, options_.streams);
+  return true;
 }
 
 bool Supervisor::accepts_orphans() const {

@@ -40,6 +40,7 @@ void add_page(QueueCounters& out, WorkerPage& page) {
   out.not_held = counted(loop.not_held);
   out.not_captured = counted(loop.not_captured);
   out.to_repeat = counted(loop.stream_dropped);
+  out.untracked = counted(loop.stream_untracked);
   out.late_verdicts = counted(loop.stale_verdicts);
   out.refused_verdicts = counted(loop.refused_verdicts);
   out.failed_sends = counted(loop.failed_sends);
