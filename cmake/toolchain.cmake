@@ -21,6 +21,13 @@ if(SANITIZE)
   # core and rules are built without RTTI, which the check of virtual tables would need everywhere.
   add_compile_options(-fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-sanitize=vptr -O1)
   add_link_options(-fsanitize=${SANITIZE})
+  # Clang 19 has no macros for it.
+  foreach(sanitizer address thread)
+    if(SANITIZE MATCHES ${sanitizer})
+      string(TOUPPER ${sanitizer} sanitizer)
+      add_compile_definitions(FETTLE_SANITIZE_${sanitizer})
+    endif()
+  endforeach()
 endif()
 
 # The fuzz targets see which branches of the libraries an input takes.

@@ -30,7 +30,7 @@ void map(int protection) { mmap(nullptr, 4096, protection, MAP_PRIVATE | MAP_ANO
 class SyscallFilter : public testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(FETTLE_SANITIZE_ADDRESS) || defined(FETTLE_SANITIZE_THREAD)
     GTEST_SKIP() << "the sanitizer's own calls are not among those that are allowed";
 #endif
   }

@@ -27,7 +27,7 @@ namespace fettle {
 namespace {
 
 // The sanitizers' own memory and system calls are beyond any limit of ours.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(FETTLE_SANITIZE_ADDRESS) || defined(FETTLE_SANITIZE_THREAD)
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;

@@ -4,7 +4,7 @@
 // Source: compiler-rt, lib/tsan/rtl/tsan_interface.h.
 #pragma once
 
-#ifdef __SANITIZE_THREAD__
+#ifdef FETTLE_SANITIZE_THREAD
 extern "C" void __tsan_acquire(void* at);
 extern "C" void __tsan_release(void* at);
 #endif
@@ -13,12 +13,12 @@ namespace fettle {
 
 // What this thread has done up to here is seen by whoever takes over at the same address later.
 inline void hand_over([[maybe_unused]] void* at) noexcept {
-#ifdef __SANITIZE_THREAD__
+#ifdef FETTLE_SANITIZE_THREAD
   __tsan_release(at);
 #endif
 }
 inline void take_over([[maybe_unused]] void* at) noexcept {
-#ifdef __SANITIZE_THREAD__
+#ifdef FETTLE_SANITIZE_THREAD
   __tsan_acquire(at);
 #endif
 }

@@ -5,7 +5,7 @@ has, a smallest set that covers as much is kept (libFuzzer's -set_cover_merge), 
 
   make_corpus.py [--also FOLDER] [TARGET...]
 
-Takes fuzz targets from build-fuzz/ (tests/run --fuzz 0 builds them). --also: more inputs, in FOLDER/TARGET/, such as
+Takes fuzz targets from build-asan/ (tests/run --fuzz 1 builds them). --also: more inputs, in FOLDER/TARGET/, such as
 what a long run has found.
 """
 import argparse
@@ -292,9 +292,9 @@ TARGETS = {
 
 
 def merge(name, inputs, also):
-    program_path = f"{ROOT}/build-fuzz/tests/fuzz/fuzz_{name}"
+    program_path = f"{ROOT}/build-asan/tests/fuzz/fuzz_{name}"
     if not os.path.exists(program_path):
-        sys.exit(f"{program_path} is not there; tests/run --fuzz 0 builds it")
+        sys.exit(f"{program_path} is not there; tests/run --fuzz 1 builds it")
     kept = f"{CORPUS}/{name}"
     os.makedirs(kept, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
