@@ -18,11 +18,6 @@ bool edits_streams(const Step& step) {
          std::holds_alternative<DnsStep>(step.what) || std::holds_alternative<SipStep>(step.what);
 }
 
-bool edits_streams(const Rule& rule) {
-  return scope_of(rule.match).protocols[static_cast<uint8_t>(Protocol::kTcp)] &&
-         std::ranges::any_of(rule.steps, [](const Step& step) { return edits_streams(step); });
-}
-
 class RuleChecker {
  public:
   // editor: the first rule of the set that edits TCP streams, if there is one.
@@ -215,6 +210,11 @@ bool any_family(const Condition& condition, Family family) {
 }
 
 }  // namespace
+
+bool edits_streams(const Rule& rule) {
+  return scope_of(rule.match).protocols[static_cast<uint8_t>(Protocol::kTcp)] &&
+         std::ranges::any_of(rule.steps, [](const Step& step) { return edits_streams(step); });
+}
 
 Scope scope_of(const Match& match) {
   Scope out;

@@ -19,4 +19,7 @@ struct Scope {
 };
 Scope scope_of(const Match& match);
 
+// Whether steps of it are done to TCP streams.
+bool edits_streams(const Rule& rule);
+
 }  // namespace fettle

@@ -19,6 +19,7 @@ void add_status_command(CLI::App& app, int* exit_code);
 void add_reload_command(CLI::App& app, int* exit_code);
 void add_drain_command(CLI::App& app, int* exit_code);
 void add_doctor_command(CLI::App& app, int* exit_code);
+void add_steer_command(CLI::App& app, int* exit_code);
 void add_reference_command(CLI::App& app, int* exit_code);
 
 // Prints the message to stderr and returns the exit status that goes with it.

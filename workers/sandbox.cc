@@ -159,7 +159,10 @@ Result<void> Sandbox::make_namespace() {
 
 Result<void> Sandbox::enter(const Belongings& belongings) const {
   if (!wanted_) return {};
-  if (!has_one_thread()) return fail(ErrorCode::kSoftware, "sandbox: entered with several threads");
+  // ThreadSanitizer has one of its own.
+  if (!kSanitized && !has_one_thread()) {
+    return fail(ErrorCode::kSoftware, "sandbox: entered with several threads");
+  }
   tzset();  // the log's times want a file, once
   const rlim_t mapped = mapped_bytes();
   if (namespace_fd_ >= 0 && setns(namespace_fd_, CLONE_NEWNET) != 0) {

@@ -1,0 +1,163 @@
+#include "workers/steering_apply.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "workers/run_tool.h"
+
+namespace fettle {
+namespace {
+
+constexpr auto kPatience =
+    std::chrono::seconds(20);  // another iptables may hold the lock for a while
+
+Result<std::string> run(const std::vector<std::string>& words, std::string_view input = {}) {
+  const auto ran = run_tool(words, input, kPatience);
+  if (!ran) {
+    return fail(
+        ErrorCode::kUnavailable,
+        fmt::format("found no {} on this machine, expected it in /usr/sbin or the like", words[0]));
+  }
+  if (!ran->good())
+    return fail(ErrorCode::kUnavailable, fmt::format("{}: {}", words[0], ran->complaint()));
+  return ran->out;
+}
+
+// ---- nft --------------------------------------------------------------------------------------
+
+// Chains of the table, where there is one.
+std::vector<std::string> nft_chains(std::string_view name) {
+  const auto listed =
+      run_tool({"nft", "-j", "list", "table", "inet", std::string(name)}, {}, kPatience);
+  if (!listed || !listed->good()) return {};
+  std::vector<std::string> out;
+  const auto json = nlohmann::json::parse(listed->out, nullptr, false);
+  if (json.is_discarded() || !json.contains("nftables")) return {};
+  for (const auto& item : json["nftables"]) {
+    if (item.contains("chain") && item["chain"].contains("name"))
+      out.push_back(item["chain"]["name"]);
+  }
+  return out;
+}
+
+std::string flushes(std::string_view name, std::string_view text) {
+  std::string out;
+  for (const std::string& chain : nft_chains(name)) {
+    const std::string flush = fmt::format("flush chain inet {} {}\n", name, chain);
+    if (text.find(flush) == std::string_view::npos) out += flush;
+  }
+  return out;
+}
+
+// ---- iptables ---------------------------------------------------------------------------------
+
+struct Chains {
+  std::vector<std::string> jumps;                     // "mangle FORWARD fettle-FORWARD"
+  std::set<std::pair<std::string, std::string>> own;  // table, chain
+};
+
+Chains read_chains(std::string_view saved, std::string_view name) {
+  Chains out;
+  std::string table;
+  const std::string prefix = fmt::format("{}-", name);
+  for (size_t at = 0; at < saved.size();) {
+    const size_t end = std::min(saved.find('\n', at), saved.size());
+    const std::string line(saved.substr(at, end - at));
+    at = end + 1;
+    if (line.starts_with('*')) table = line.substr(1);
+    if (line.starts_with(':' + prefix)) out.own.emplace(table, line.substr(1, line.find(' ') - 1));
+    if (!line.starts_with("-A ") || line.starts_with("-A " + prefix)) continue;
+    const size_t jump = line.find(" -j " + prefix);
+    if (jump == std::string::npos || line.find(' ', 3) != jump)
+      continue;  // "-A HOOK -j CHAIN" alone
+    out.jumps.push_back(
+        fmt::format("{} {} {}", table, line.substr(3, jump - 3), line.substr(jump + 4)));
+  }
+  return out;
+}
+
+Result<Chains> chains_of(std::string_view name, const std::string& tool) {
+  auto saved = run({tool + "-save"});
+  if (!saved) return std::unexpected(saved.error());
+  return read_chains(*saved, name);
+}
+
+// What takes away the jumps and chains that `text` does not have: jumps first, then rules, then
+// chains, none of which is a base chain.
+std::string removal(const Chains& chains, std::string_view text) {
+  std::map<std::string, std::string> tables;
+  const auto stays = [&](const std::string& table, const std::string& chain) {
+    const size_t begin = text.find(fmt::format("*{}\n", table));
+    if (begin == std::string_view::npos) return false;
+    const size_t end = text.find("COMMIT", begin);
+    return text.substr(begin, end - begin).find(fmt::format(":{} ", chain)) !=
+           std::string_view::npos;
+  };
+  for (const std::string& jump : chains.jumps) {
+    const size_t first = jump.find(' '), second = jump.find(' ', first + 1);
+    const std::string table = jump.substr(0, first), chain = jump.substr(second + 1);
+    if (!stays(table, chain))
+      tables[table] +=
+          fmt::format("-D {} -j {}\n", jump.substr(first + 1, second - first - 1), chain);
+  }
+  for (const std::string_view step : {"-F", "-X"})
+    for (const auto& [table, chain] : chains.own)
+      if (!stays(table, chain)) tables[table] += fmt::format("{} {}\n", step, chain);
+  std::string out;
+  for (const auto& [table, commands] : tables)
+    out += fmt::format("*{}\n{}COMMIT\n", table, commands);
+  return out;
+}
+
+Result<void> restore(const std::string& tool, const std::string& text) {
+  if (text.empty()) return {};
+  const auto done = run({tool + "-restore", "--noflush", "-w", "10"}, text);
+  if (!done) return std::unexpected(done.error());
+  return {};
+}
+
+constexpr std::pair<const char*, Family> kTools[] = {{"iptables", Family::kIpv4},
+                                                     {"ip6tables", Family::kIpv6}};
+
+}  // namespace
+
+Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& target,
+                            SteeringTool tool) {
+  if (tool == SteeringTool::kNft) {
+    const std::string text = nft_text(plan, target);
+    const auto done = run({"nft", "-f", "-"}, text + flushes(target.name, text));
+    if (!done) return std::unexpected(done.error());
+    return {};
+  }
+  for (const auto& [name, family] : kTools) {
+    const auto chains = chains_of(target.name, name);
+    if (!chains) return std::unexpected(chains.error());
+    const std::string text = iptables_text(plan, target, family, chains->jumps);
+    // What goes goes first: a chain of the former rules may be asked for under another table.
+    const auto done = restore(name, removal(*chains, text) + text);
+    if (!done) return std::unexpected(done.error());
+  }
+  return {};
+}
+
+Result<void> remove_steering(std::string_view name, SteeringTool tool) {
+  if (tool == SteeringTool::kNft) {
+    const std::string text = flushes(name, "");
+    if (text.empty()) return {};
+    const auto done = run({"nft", "-f", "-"}, text);
+    if (!done) return std::unexpected(done.error());
+    return {};
+  }
+  for (const auto& [program, family] : kTools) {
+    const auto chains = chains_of(name, program);
+    if (!chains) return std::unexpected(chains.error());
+    if (const auto done = restore(program, removal(*chains, "")); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace fettle
