@@ -23,5 +23,6 @@ for device in "null 3" "zero 5" "full 7" "random 8" "urandom 9"; do
   mknod -m 666 "$root/dev/${device% *}" c 1 "${device#* }"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+ln -s pts/ptmx "$root/dev/ptmx"
 exec chroot "$root" /usr/bin/env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd \
   --unit=basic.target --log-target=console --log-level=warning --show-status=no

@@ -13,8 +13,9 @@ for file in /lib/systemd/systemd /usr/bin/dbus-daemon /usr/bin/systemctl; do
 done
 
 files=$work/files
-mkdir -p "$work/container" "$files"/{etc/default,etc/fettle,etc/systemd/system,usr/sbin}
+mkdir -p "$work/container" "$files"/{etc/default,etc/fettle,etc/systemd/system,etc/sysusers.d,usr/sbin}
 cp "$root_dir/deploy/systemd/fettle.service" "$files/etc/systemd/system/"
+cp "$root_dir/deploy/systemd/fettle.sysusers" "$files/etc/sysusers.d/fettle.conf"
 cp "$fettle" "$files/usr/sbin/fettle"
 cat >"$files/etc/fettle/rules.toml" <<'RULES'
 [[rule]]
@@ -45,10 +46,28 @@ succeeds() {  # title command...
 
 succeeds "systemd-analyze verify" systemd-analyze verify --man=no /etc/systemd/system/fettle.service
 expect_equal "it finds nothing to say" "$(cat "$work/command.log")" ""
+exposure=$(inside systemd-analyze security --offline=yes --no-pager /etc/systemd/system/fettle.service |
+  sed -n 's/.*Overall exposure level for fettle.service: \([0-9.]*\) .*/\1/p')
+expect_between "tenths of exposure, as systemd-analyze security counts" "${exposure/./}" 1 20
+succeeds "systemd-sysusers" systemd-sysusers
 firewall "$router" -t mangle -A FORWARD -p udp --dport 5000 -j NFQUEUE --queue-balance 0:1
 succeeds "systemctl start" systemctl start fettle
-expect_equal "state" "$(shown ActiveState) $(shown SubState)" "active running"
+if [ "$(shown ActiveState) $(shown SubState)" != "active running" ]; then
+  service_log
+  die "it does not run: $(shown ActiveState) $(shown SubState)"
+fi
 expect_match "what it says of itself" "$(shown StatusText)" "queues 0:1, 2 workers, 1 rule"
+# The capabilities of a process inside by its status; those of the worker are NET_ADMIN alone.
+status_of() { inside sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status"; }
+supervisor=$(shown MainPID)
+worker=$(inside pgrep --oldest --parent "$supervisor")
+user=$(inside id -u fettle)
+expect_equal "user of supervisor and worker" "$(status_of "$supervisor" Uid) $(status_of "$worker" Uid)" "$user $user"
+expect_equal "capabilities of the supervisor" "$(status_of "$supervisor" CapPrm)" 000000c000201000
+expect_equal "capabilities of a worker" "$(status_of "$worker" CapPrm)" 0000000000001000
+service_log
+expect_match "the self-test is done" "$(cat "$work/service.log")" "self-test"
+grep -E "sandbox|self-test" "$work/service.log" | sed 's/^/        /'
 receiver_start $server_address4
 sender_start $server_address4 "from=$client_addresses4" "rate=$rate"
 for ((i = 0; i < rounds; ++i)); do
@@ -61,6 +80,7 @@ expect_between "descriptors that systemd keeps" "$(shown NFileDescriptorStore)" 
 succeeds "systemctl reload" systemctl reload fettle
 for _ in 1 2; do
   before=$(shown MainPID)
+  [ "$before" != 0 ] || die "it does not run"
   inside kill -KILL "$before"
   # Asked for at once: between two questions systemd may learn of the end.
   runs_again() {
@@ -85,6 +105,7 @@ expect_between "counted over all restarts" \
 import json, sys
 print(sum(queue["traffic"]["packets"] for queue in json.load(sys.stdin)["queues"]))')" $((sent - batches)) $((sent + batches))
 
+expect_match "it reads the firewall's counters" "$(inside fettle status)" "^firewall +2 rules sent [1-9][0-9]* packets here"
 succeeds "systemctl stop" systemctl stop fettle
 expect_equal "state after it" "$(shown ActiveState) $(shown Result)" "inactive success"
 expect_equal "descriptors that are kept after it" "$(shown NFileDescriptorStore)" 0
