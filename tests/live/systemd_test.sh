@@ -4,6 +4,7 @@
 #
 #   ROUNDS=30 RATE=50000 tests/live/systemd_test.sh   (4 restarts, at 20,000 packets/s)
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/container_lib.sh"
 
 rounds=${ROUNDS:-4}
 rate=${RATE:-20000}
@@ -13,7 +14,7 @@ for file in /lib/systemd/systemd /usr/bin/dbus-daemon /usr/bin/systemctl; do
 done
 
 files=$work/files
-mkdir -p "$work/container" "$files"/{etc/default,etc/fettle,etc/systemd/system,etc/sysusers.d,usr/sbin}
+mkdir -p "$files"/{etc/default,etc/fettle,etc/systemd/system,etc/sysusers.d,usr/sbin}
 cp "$root_dir/deploy/systemd/fettle.service" "$files/etc/systemd/system/"
 cp "$root_dir/deploy/systemd/fettle.sysusers" "$files/etc/sysusers.d/fettle.conf"
 cp "$fettle" "$files/usr/sbin/fettle"
@@ -24,26 +25,7 @@ steps = [ { write = "46544c31", at = 0 } ]
 RULES
 printf 'FETTLE_OPTIONS=--rules /etc/fettle/rules.toml --queue-balance 0:1 --queue-length 65536 --receive-buffer 256M\n' \
   >"$files/etc/default/fettle"
-start boot "$router" unshare --fork --kill-child --pid --mount --uts --ipc --cgroup \
-  "$live_dir/systemd_boot.sh" "$work/container" "$files"
-unshare_pid=$started
-first_process() { init=$(cat "/proc/$unshare_pid/task/$unshare_pid/children") && [ -n "$init" ]; }
-wait_for 5 first_process || skip "no namespaces for a container: $(tail -n 1 "$work/boot.log")"
-init=${init% }
-inside() { nsenter --target "$init" --root --wd --mount --pid --uts --ipc --cgroup -- "$@"; }
-is_up() {
-  kill -0 "$init" 2>/dev/null || skip "systemd does not run in a container here: $(tail -n 1 "$work/boot.log")"
-  inside systemctl is-active --quiet basic.target dbus.socket 2>/dev/null
-}
-wait_for 30 is_up || skip "systemd does not come up in a container here: $(tail -n 1 "$work/boot.log")"
-shown() { inside systemctl show fettle --property "$1" --value; }
-service_log() { inside journalctl --unit fettle --output cat --no-pager >"$work/service.log" 2>/dev/null; }
-succeeds() {  # title command...
-  local title=$1
-  shift
-  if inside "$@" >"$work/command.log" 2>&1; then pass "$title"; else fail "$title: $(cat "$work/command.log")"; fi
-}
-
+container_start
 succeeds "systemd-analyze verify" systemd-analyze verify --man=no /etc/systemd/system/fettle.service
 expect_equal "it finds nothing to say" "$(cat "$work/command.log")" ""
 exposure=$(inside systemd-analyze security --offline=yes --no-pager /etc/systemd/system/fettle.service |
@@ -52,10 +34,7 @@ expect_between "tenths of exposure, as systemd-analyze security counts" "${expos
 succeeds "systemd-sysusers" systemd-sysusers
 firewall "$router" -t mangle -A FORWARD -p udp --dport 5000 -j NFQUEUE --queue-balance 0:1
 succeeds "systemctl start" systemctl start fettle
-if [ "$(shown ActiveState) $(shown SubState)" != "active running" ]; then
-  service_log
-  die "it does not run: $(shown ActiveState) $(shown SubState)"
-fi
+expect_running
 expect_match "what it says of itself" "$(shown StatusText)" "queues 0:1, 2 workers, 1 rule"
 # The capabilities of a process inside by its status; those of the worker are NET_ADMIN alone.
 status_of() { inside sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status"; }
@@ -112,5 +91,5 @@ expect_equal "descriptors that are kept after it" "$(shown NFileDescriptorStore)
 expect_equal "queues that are bound after it" "$(in_router sh -c 'wc -l </proc/net/netfilter/nfnetlink_queue')" 0
 service_log
 expect_equal "a stop keeps no queues" "$(log_count service 'the queues stay, for who is started next')" "$rounds"
-kill -KILL "$init"
+container_end
 live_end
