@@ -1,6 +1,6 @@
 #!/bin/bash
-# Completions as shells have them, of the scripts that `fettle reference --as` prints, and manual pages as man and mandoc
-# judge them.
+# Completions as shells have them, of the scripts that `fettle reference --as` prints, and manual pages as man and
+# mandoc judge them.
 #
 #   completions_test.sh FETTLE
 set -euo pipefail
@@ -69,14 +69,16 @@ zsh_says() {
     zpty shell "ZDOTDIR=/nonexistent PS1= zsh -f -i"
     send() { zpty -w shell "$1"; }
     send "PROMPT=; autoload -Uz compinit; compinit -u -D; source '"$work/zsh"'"
-    send "zstyle \":completion:*\" list-grouped false; zstyle \":completion:*:default\" list-prompt \"\"; LISTMAX=0"
-    send "_show() { compadd() { local -a found; builtin compadd -O found \"\$@\"; print -rl -- \"<\${^found}>\"; builtin compadd \"\$@\" }; _main_complete }"
+    send "_show() { compadd() { local -a found; builtin compadd -O found \"\$@\"; print -rl -- \"<\${^found}>\" }
+      _main_complete; print all sho\"\"wn }"
     send "zle -C show list-choices _show; bindkey ^Y show; print rea\"\"dy"
     while zpty -r shell line; do [[ $line == *ready* ]] && break; done
     zpty -n -w shell "$1"$'"'\\C-y'"'
-    sleep 1
-    while zpty -rt shell line; do print -r -- "$line"; done
-    zpty -d shell' zsh "$1") | grep -aoE '<[^<>]+>' | tr -d '<>' | tr ' ' '\n' | one_line
+    while zpty -r shell line; do
+      print -r -- "$line"
+      [[ $line == *all\ shown* ]] && break
+    done
+    zpty -d shell' zsh "$1") | grep -aoE '<[^<>]+>' | tr -d '<>' | tr ' ' '\n' | sort -u | one_line
 }
 if command -v zsh >/dev/null; then
   expect "zsh: commands" "$(zsh_says 'fettle ')" "$commands"

@@ -9,7 +9,9 @@ build=$1
 deploy=$(cd "$(dirname "$0")/../deploy" && pwd)
 [ -e "$build/CPackConfig.cmake" ] || { printf 'SKIPPED: %s makes no package\n' "$build"; exit 77; }
 for tool in cpack dpkg-deb dpkg-shlibdeps lintian shellcheck; do
-  command -v $tool >/dev/null || { printf 'SKIPPED: %s is not there: deploy/install-dependencies --tests\n' $tool; exit 77; }
+  command -v $tool >/dev/null && continue
+  printf 'SKIPPED: %s is not there: deploy/install-dependencies --tests\n' $tool
+  exit 77
 done
 work=$(mktemp -d /tmp/fettle-package.XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -32,7 +34,8 @@ for file in sbin/fettle share/man/man1/fettle.1.gz share/man/man5/fettle-rules.5
   share/zsh/vendor-completions/_fettle share/fish/vendor_completions.d/fettle.fish; do
   is_file "$work/tree" $file
 done
-expect "paths of the unit" "$(grep -oE '=(/[^ ]*)' "$work/tree/lib/systemd/system/fettle.service" | sort -u | tr '\n' ' ')" \
+unit=$work/tree/lib/systemd/system/fettle.service
+expect "paths of the unit" "$(grep -oE '=(/[^ ]*)' "$unit" | sort -u | tr '\n' ' ')" \
   "=$work/tree/etc/default/fettle =$work/tree/sbin/fettle "
 printf 'mine\n' >"$work/tree/etc/fettle/rules.toml"
 cmake --install "$build" --prefix "$work/tree" >/dev/null

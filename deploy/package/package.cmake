@@ -3,12 +3,9 @@ set(FETTLE_MAINTAINER "fettle maintainers <maintainers@fettle.invalid>" CACHE ST
 set(package ${CMAKE_CURRENT_SOURCE_DIR}/package)
 set(release 1)
 
+set(ENV{SOURCE_DATE_EPOCH} ${epoch})
 string(TIMESTAMP FETTLE_CHANGED "%a, %d %b %Y %H:%M:%S +0000" UTC)
-if(committed)
-  set(ENV{SOURCE_DATE_EPOCH} ${committed})
-  string(TIMESTAMP FETTLE_CHANGED "%a, %d %b %Y %H:%M:%S +0000" UTC)
-  unset(ENV{SOURCE_DATE_EPOCH})
-endif()
+unset(ENV{SOURCE_DATE_EPOCH})
 file(CONFIGURE OUTPUT ${made}/changelog.Debian CONTENT "fettle (@PROJECT_VERSION@-@release@) bookworm; urgency=medium
 
   * See changelog.gz for what is new.

@@ -44,7 +44,16 @@ user=$(inside id -u fettle)
 expect_equal "user of supervisor and worker" "$(status_of "$supervisor" Uid) $(status_of "$worker" Uid)" "$user $user"
 expect_equal "capabilities of the supervisor" "$(status_of "$supervisor" CapPrm)" 000000c000201000
 expect_equal "capabilities of a worker" "$(status_of "$worker" CapPrm)" 0000000000001000
+as_supervisor() {
+  inside nsenter --target "$supervisor" --mount --root -- setpriv --reuid fettle --regid fettle --clear-groups "$@"
+}
+for folder in /var/lib/fettle /run/fettle; do
+  if as_supervisor test -w $folder; then pass "$folder can be written"; else fail "$folder cannot be written"; fi
+done
+if as_supervisor sh -c 'echo > /etc/fettle/new' 2>/dev/null; then fail "/etc/fettle can be written"; fi
 service_log
+! grep -qs bpf /sys/kernel/security/lsm ||
+  expect_match "the queues' sockets are locked" "$(cat "$work/service.log")" "queue's socket locked"
 expect_match "the self-test is done" "$(cat "$work/service.log")" "self-test"
 grep -E "sandbox|self-test" "$work/service.log" | sed 's/^/        /'
 receiver_start $server_address4
@@ -84,7 +93,8 @@ expect_between "counted over all restarts" \
 import json, sys
 print(sum(queue["traffic"]["packets"] for queue in json.load(sys.stdin)["queues"]))')" $((sent - batches)) $((sent + batches))
 
-expect_match "it reads the firewall's counters" "$(inside fettle status)" "^firewall +2 rules sent [1-9][0-9]* packets here"
+expect_match "it reads the firewall's counters" "$(inside fettle status)" \
+  "^firewall +2 rules sent [1-9][0-9]* packets here"
 succeeds "systemctl stop" systemctl stop fettle
 expect_equal "state after it" "$(shown ActiveState) $(shown Result)" "inactive success"
 expect_equal "descriptors that are kept after it" "$(shown NFileDescriptorStore)" 0
