@@ -4,6 +4,7 @@
 #
 #   ROUNDS=30 RATE=50000 tests/live/systemd_test.sh   (4 restarts, at 20,000 packets/s)
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/container_lib.sh"
 
 rounds=${ROUNDS:-4}
 rate=${RATE:-20000}
@@ -13,8 +14,9 @@ for file in /lib/systemd/systemd /usr/bin/dbus-daemon /usr/bin/systemctl; do
 done
 
 files=$work/files
-mkdir -p "$work/container" "$files"/{etc/default,etc/fettle,etc/systemd/system,usr/sbin}
+mkdir -p "$files"/{etc/default,etc/fettle,etc/systemd/system,etc/sysusers.d,usr/sbin}
 cp "$root_dir/deploy/systemd/fettle.service" "$files/etc/systemd/system/"
+cp "$root_dir/deploy/systemd/fettle.sysusers" "$files/etc/sysusers.d/fettle.conf"
 cp "$fettle" "$files/usr/sbin/fettle"
 cat >"$files/etc/fettle/rules.toml" <<'RULES'
 [[rule]]
@@ -23,32 +25,37 @@ steps = [ { write = "46544c31", at = 0 } ]
 RULES
 printf 'FETTLE_OPTIONS=--rules /etc/fettle/rules.toml --queue-balance 0:1 --queue-length 65536 --receive-buffer 256M\n' \
   >"$files/etc/default/fettle"
-start boot "$router" unshare --fork --kill-child --pid --mount --uts --ipc --cgroup \
-  "$live_dir/systemd_boot.sh" "$work/container" "$files"
-unshare_pid=$started
-first_process() { init=$(cat "/proc/$unshare_pid/task/$unshare_pid/children") && [ -n "$init" ]; }
-wait_for 5 first_process || skip "no namespaces for a container: $(tail -n 1 "$work/boot.log")"
-init=${init% }
-inside() { nsenter --target "$init" --root --wd --mount --pid --uts --ipc --cgroup -- "$@"; }
-is_up() {
-  kill -0 "$init" 2>/dev/null || skip "systemd does not run in a container here: $(tail -n 1 "$work/boot.log")"
-  inside systemctl is-active --quiet basic.target dbus.socket 2>/dev/null
-}
-wait_for 30 is_up || skip "systemd does not come up in a container here: $(tail -n 1 "$work/boot.log")"
-shown() { inside systemctl show fettle --property "$1" --value; }
-service_log() { inside journalctl --unit fettle --output cat --no-pager >"$work/service.log" 2>/dev/null; }
-succeeds() {  # title command...
-  local title=$1
-  shift
-  if inside "$@" >"$work/command.log" 2>&1; then pass "$title"; else fail "$title: $(cat "$work/command.log")"; fi
-}
-
+container_start
 succeeds "systemd-analyze verify" systemd-analyze verify --man=no /etc/systemd/system/fettle.service
 expect_equal "it finds nothing to say" "$(cat "$work/command.log")" ""
+exposure=$(inside systemd-analyze security --offline=yes --no-pager /etc/systemd/system/fettle.service |
+  sed -n 's/.*Overall exposure level for fettle.service: \([0-9.]*\) .*/\1/p')
+expect_between "tenths of exposure, as systemd-analyze security counts" "${exposure/./}" 1 20
+succeeds "systemd-sysusers" systemd-sysusers
 firewall "$router" -t mangle -A FORWARD -p udp --dport 5000 -j NFQUEUE --queue-balance 0:1
 succeeds "systemctl start" systemctl start fettle
-expect_equal "state" "$(shown ActiveState) $(shown SubState)" "active running"
+expect_running
 expect_match "what it says of itself" "$(shown StatusText)" "queues 0:1, 2 workers, 1 rule"
+# The capabilities of a process inside by its status; those of the worker are NET_ADMIN alone.
+status_of() { inside sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status"; }
+supervisor=$(shown MainPID)
+worker=$(inside pgrep --oldest --parent "$supervisor")
+user=$(inside id -u fettle)
+expect_equal "user of supervisor and worker" "$(status_of "$supervisor" Uid) $(status_of "$worker" Uid)" "$user $user"
+expect_equal "capabilities of the supervisor" "$(status_of "$supervisor" CapPrm)" 000000c000201000
+expect_equal "capabilities of a worker" "$(status_of "$worker" CapPrm)" 0000000000001000
+as_supervisor() {
+  inside nsenter --target "$supervisor" --mount --root -- setpriv --reuid fettle --regid fettle --clear-groups "$@"
+}
+for folder in /var/lib/fettle /run/fettle; do
+  if as_supervisor test -w $folder; then pass "$folder can be written"; else fail "$folder cannot be written"; fi
+done
+if as_supervisor sh -c 'echo > /etc/fettle/new' 2>/dev/null; then fail "/etc/fettle can be written"; fi
+service_log
+! grep -qs bpf /sys/kernel/security/lsm ||
+  expect_match "the queues' sockets are locked" "$(cat "$work/service.log")" "queue's socket locked"
+expect_match "the self-test is done" "$(cat "$work/service.log")" "self-test"
+grep -E "sandbox|self-test" "$work/service.log" | sed 's/^/        /'
 receiver_start $server_address4
 sender_start $server_address4 "from=$client_addresses4" "rate=$rate"
 for ((i = 0; i < rounds; ++i)); do
@@ -61,6 +68,7 @@ expect_between "descriptors that systemd keeps" "$(shown NFileDescriptorStore)" 
 succeeds "systemctl reload" systemctl reload fettle
 for _ in 1 2; do
   before=$(shown MainPID)
+  [ "$before" != 0 ] || die "it does not run"
   inside kill -KILL "$before"
   # Asked for at once: between two questions systemd may learn of the end.
   runs_again() {
@@ -85,11 +93,13 @@ expect_between "counted over all restarts" \
 import json, sys
 print(sum(queue["traffic"]["packets"] for queue in json.load(sys.stdin)["queues"]))')" $((sent - batches)) $((sent + batches))
 
+expect_match "it reads the firewall's counters" "$(inside fettle status)" \
+  "^firewall +2 rules sent [1-9][0-9]* packets here"
 succeeds "systemctl stop" systemctl stop fettle
 expect_equal "state after it" "$(shown ActiveState) $(shown Result)" "inactive success"
 expect_equal "descriptors that are kept after it" "$(shown NFileDescriptorStore)" 0
 expect_equal "queues that are bound after it" "$(in_router sh -c 'wc -l </proc/net/netfilter/nfnetlink_queue')" 0
 service_log
 expect_equal "a stop keeps no queues" "$(log_count service 'the queues stay, for who is started next')" "$rounds"
-kill -KILL "$init"
+container_end
 live_end

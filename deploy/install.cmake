@@ -1,0 +1,31 @@
+# Installs the unit, what it needs beside it, and settings where there are none yet. `sbin`, `etc`: as GNUInstallDirs
+# has them; `source`: this folder; `made`: for what is made here.
+cmake_policy(VERSION 3.25)
+set(prefix ${CMAKE_INSTALL_PREFIX})
+cmake_path(ABSOLUTE_PATH sbin BASE_DIRECTORY ${prefix})
+if(prefix STREQUAL "/usr" AND etc STREQUAL "etc")
+  set(etc /etc)
+endif()
+cmake_path(ABSOLUTE_PATH etc BASE_DIRECTORY ${prefix})
+
+# Writes a file of this folder as `to`, with the folders of this installation.
+function(fettle_install file to)
+  file(READ ${source}/${file} text)
+  string(REPLACE "/usr/sbin/" "${sbin}/" text "${text}")
+  string(REPLACE "/etc/" "${etc}/" text "${text}")
+  string(REPLACE "/usr/share/" "${prefix}/share/" text "${text}")
+  cmake_path(GET to FILENAME name)
+  cmake_path(GET to PARENT_PATH folder)
+  file(WRITE ${made}/installed/${name} "${text}")
+  file(INSTALL ${made}/installed/${name} DESTINATION ${folder})
+endfunction()
+
+fettle_install(systemd/fettle.service ${prefix}/lib/systemd/system/fettle.service)
+fettle_install(systemd/fettle.sysusers ${prefix}/lib/sysusers.d/fettle.conf)
+fettle_install(systemd/fettle.tmpfiles ${prefix}/lib/tmpfiles.d/fettle.conf)
+foreach(settings default:default/fettle rules.toml:fettle/rules.toml)
+  string(REGEX MATCH "(.*):(.*)" all ${settings})
+  if(NOT EXISTS "$ENV{DESTDIR}${etc}/${CMAKE_MATCH_2}")
+    fettle_install(etc/${CMAKE_MATCH_1} ${etc}/${CMAKE_MATCH_2})
+  endif()
+endforeach()
