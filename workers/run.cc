@@ -31,6 +31,7 @@ struct RunFlags {
   bool no_conntrack = false;
   bool no_self_test = false;
   bool no_sandbox = false;
+  std::string steer, steer_around;
   uint32_t copy_range = 0;
   uint32_t watchdog = 2000;
   uint32_t drain_time = 1000;
@@ -57,6 +58,11 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
                                               : RunOptions::OnStop::kAuto;
   options.watchdog = std::chrono::milliseconds(flags.watchdog);
   options.drain_time = std::chrono::milliseconds(flags.drain_time);
+  if (!flags.steer.empty()) {
+    options.steer = RunOptions::Steer{
+        .tool = flags.steer == "nft" ? SteeringTool::kNft : SteeringTool::kIptables,
+        .wish = {.hook = std::nullopt, .around = flags.steer_around}};
+  }
   if (copy_range_given) options.copy_range = flags.copy_range;
   return options;
 }
@@ -70,6 +76,21 @@ int run(const RunFlags& flags, bool copy_range_given) {
   auto supervisor = Supervisor::create(std::move(*options));
   if (!supervisor) return report(supervisor.error());
   return (*supervisor)->run();
+}
+
+void add_steering_flags(CLI::App* command, RunFlags* flags) {
+  auto* steer =
+      command
+          ->add_option("--steer", flags->steer,
+                       "Enter the firewall's rules once the queues are read, change them with a "
+                       "reload, take them away before the end (fettle steer)")
+          ->option_text("nft|iptables")
+          ->check(CLI::IsMember({"nft", "iptables"}));
+  command
+      ->add_option("--steer-around", flags->steer_around,
+                   "With --steer: as fettle steer's --around")
+      ->option_text("DEVICE")
+      ->needs(steer);
 }
 
 void add_sandbox_flags(CLI::App* command, RunFlags* flags) {
@@ -220,6 +241,7 @@ void add_run_command(CLI::App& app, int* exit_code) {
   CLI::Option* copy_range = nullptr;
   add_flags(command, flags.get(), &copy_range);
   add_sandbox_flags(command, flags.get());
+  add_steering_flags(command, flags.get());
   command->footer(
       "SIGHUP reads the rules again; a file that is refused changes nothing. SIGTERM and SIGINT "
       "empty the\n"

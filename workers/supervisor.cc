@@ -36,9 +36,16 @@ Result<void> check_queue_steps(const Program& program, const RunOptions& options
   return {};
 }
 
-Result<std::unique_ptr<Program>> load_checked(const RunOptions& options, std::string* warnings) {
-  auto program = load_program(options.rules, warnings);
-  if (!program) return std::unexpected(program.error());
+struct Checked {
+  std::unique_ptr<Program> program;
+  SteeringPlan steering;
+};
+
+Result<Checked> load_checked(const RunOptions& options, std::string* warnings) {
+  auto rules = load_rules(options.rules, warnings);
+  if (!rules) return std::unexpected(rules.error());
+  Program* const program = &rules->program;
+  Checked out;
   if (!warnings->empty()) spdlog::warn("{}", *warnings);
   if (auto checked = check_queue_steps(*program, options); !checked) {
     return std::unexpected(checked.error());
@@ -50,7 +57,14 @@ Result<std::unique_ptr<Program>> load_checked(const RunOptions& options, std::st
                     "in {} forbids; leave one of the two away",
                     options.rules));
   }
-  return std::make_unique<Program>(std::move(*program));
+  if (options.steer) {
+    auto plan = plan_steering(rules->parsed.set, options.steer->wish);
+    if (!plan) return fail(plan.error().code, "--steer: " + plan.error().message);
+    for (const std::string& note : plan->notes) spdlog::info("steering: {}", note);
+    out.steering = std::move(*plan);
+  }
+  out.program = std::make_unique<Program>(std::move(*program));
+  return out;
 }
 
 }  // namespace
@@ -67,7 +81,8 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   std::unique_ptr<Supervisor> out(new Supervisor(std::move(options)));
   auto program = load_checked(out->options_, &out->load_warnings_);
   if (!program) return std::unexpected(program.error());
-  out->program_ = std::move(*program);
+  out->program_ = std::move(program->program);
+  out->steering_ = std::move(program->steering);
   out->loaded_at_ = time(nullptr);
   if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN)) {
     return fail(
@@ -216,6 +231,11 @@ void Supervisor::on_news_of_workers() {
   });
   if (phase_ != Phase::kStarting || !all_run) return;
   phase_ = Phase::kRunning;
+  if (const auto entered = enter_steering(); !entered) {
+    spdlog::error("--steer: {}", entered.error().message);
+    exit_status_ = static_cast<int>(entered.error().code);
+    return start_stop();
+  }
   if (options_.takeover) (void)open_control();  // says itself what is wrong
   spdlog::info("ready: {}", what_runs());
   service_.ready(what_runs());
@@ -243,10 +263,11 @@ void Supervisor::start_reload() {
   load_warnings_.clear();
   auto program = load_checked(options_, &load_warnings_);
   if (!program) return refuse_reload(program.error());
-  auto captures = CaptureFiles::open((*program)->needs().captures);
+  auto captures = CaptureFiles::open(program->program->needs().captures);
   if (!captures) return refuse_reload(captures.error());
   service_.reloading();
-  next_program_ = std::move(*program);
+  next_program_ = std::move(program->program);
+  next_steering_ = std::move(program->steering);
   next_captures_ = std::move(*captures);
   warn_of_short_copies(*next_program_);
   phase_ = Phase::kReloading;
@@ -264,9 +285,13 @@ void Supervisor::finish_reload() {
       queues_, [](const Queue& queue) { return queue.preparing || queue.told == Order::kRetire; });
   if (phase_ != Phase::kReloading || waiting) return;
   program_ = std::move(next_program_);
+  steering_ = std::move(next_steering_);
   captures_ = std::exchange(next_captures_, {});
   ++program_number_;
   phase_ = Phase::kRunning;
+  if (const auto entered = enter_steering(); !entered) {
+    spdlog::error("steering: {}; the firewall queues by the former rules", entered.error().message);
+  }
   adopt_reload();
   service_.ready(what_runs());
   if (std::exchange(reload_again_, false)) start_reload();
@@ -281,6 +306,7 @@ void Supervisor::start_stop() {
   if (keeps_queues_) spdlog::info("the queues stay, for who is started next");
   service_.stopping();
   feed_.ask(own_rows());
+  if (!keeps_queues_) leave_steering();
   deadline_ = Clock::now() + options_.drain_time + kGrace;
   for (Queue& queue : queues_) {
     queue.preparing = false;

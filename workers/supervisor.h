@@ -36,6 +36,7 @@
 #include "workers/run_status.h"
 #include "workers/sandbox.h"
 #include "workers/service.h"
+#include "workers/steering_apply.h"
 
 namespace fettle {
 
@@ -65,7 +66,14 @@ struct RunOptions {
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
   OnStop on_stop = OnStop::kAuto;      // kKeep: the queues stay, in the service manager's store
   std::optional<std::string> control;  // nothing: kControlPath, if it can be had
-  std::string user;                    // of the workers; empty: Sandbox's default
+  struct Steer {                       // see steering_apply.h
+    SteeringTool tool = SteeringTool::kNft;
+    SteeringWish wish;
+    std::string name = "fettle";
+  };
+  std::optional<Steer> steer;  // the firewall's rules come when the queues are read, and go before
+                               // they are drained
+  std::string user;            // of the workers; empty: Sandbox's default
   bool sandbox = true;
 };
 
@@ -205,6 +213,9 @@ class Supervisor {
   void report_losses(Clock::time_point now);
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
   bool report_untracked(Queue& queue);
+  // supervisor_steer.cc
+  Result<void> enter_steering();
+  void leave_steering();
   void release_rest(Queue& queue);
   int next_timeout(Clock::time_point now) const;
   std::string what_runs() const;
@@ -240,6 +251,7 @@ class Supervisor {
   Sandbox sandbox_;
   std::unique_ptr<Program> program_;
   std::unique_ptr<Program> next_program_;  // during a reload
+  SteeringPlan steering_, next_steering_;  // theirs, where the firewall is steered
   uint64_t program_number_ = 1;            // of program_; the next one's is greater by 1
   CaptureFiles captures_, next_captures_;  // of the two
   std::vector<Queue> queues_;

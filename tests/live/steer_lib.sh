@@ -128,3 +128,40 @@ try_load() { # packets a second
   fettle_stop
   expect_equal "exit status" "$fettle_status" 0
 }
+
+# fettle run --steer: rules come when the queues are read, change with a reload, and go before they are drained; none
+# of a flow's packets is lost or comes unmended in between.
+ports_queued() { rules_of | grep -oEi "dports? $1 .*queue" | sort -u | wc -l; } # as the firewall writes them
+try_run() { # packets a second
+  local early
+  cat >"$work/run.toml" <<'RULES'
+[[rule]]
+name = "numbered"
+match = { protocol = "udp", dst-port = 5000 }
+steps = [ { write = "46544c31", at = 0 } ]
+RULES
+  receiver_start $server_address4
+  sender_start $server_address4 rate="$1"
+  wait_for 5 log_has sender . || true
+  fettle_start "$router" --rules "$work/run.toml" --queue-balance 0:1 --steer "$tool"
+  wait_for 10 log_has fettle 'steering: ' || fail "$tool: run --steer does not say what it entered"
+  expect_equal "$tool: by run --steer, rules for queues" "$(ports_queued '5000')" 1
+  sleep 1
+  sed -i 's/46544c31", at = 0/46544c32", at = 4/; s/5000/"5000-5001"/' "$work/run.toml"
+  "$fettle" reload --control "$work/control" >/dev/null || fail "$tool: the reload is refused"
+  expect_equal "$tool: after a reload" "$(ports_queued '5000[:-]5001')" 1
+  printf 'steps = 7\n' >>"$work/run.toml"
+  ! "$fettle" reload --control "$work/control" >/dev/null 2>&1 || fail "$tool: a wrong file is adopted"
+  expect_equal "$tool: after a reload that was refused" "$(ports_queued '5000[:-]5001')" 1
+  sleep 1
+  fettle_stop
+  expect_equal "exit status" "$fettle_status" 0
+  expect_equal "$tool: rules left by run --steer" "$(rules_of | grep -cE 'NFQUEUE|queue flags')" 0
+  traffic_stop
+  printf '%s: %d sent, %d mended by the first rules, %d by the second\n' "$tool" "$sent" "$(report receiver first)" \
+    "$(report receiver second)"
+  expect_equal "$tool: lost" "$lost" 0
+  early=$(report receiver first)
+  expect_between "$tool: mended by the first rules" "$early" 500 100000000
+  expect_between "$tool: mended by the second" "$(report receiver second)" 500 100000000
+}

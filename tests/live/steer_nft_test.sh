@@ -17,4 +17,5 @@ try_recipe ftp --around lan --spread flow
 try_recipe mss-clamping --spread cpu
 try_entering
 try_load 20000
+try_run 10000
 live_end

@@ -17,4 +17,5 @@ try_recipe icmp-errors --around wan
 try_recipe ftp --around lan
 try_entering
 try_load 20000
+try_run 10000
 live_end

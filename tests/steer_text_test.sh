@@ -1,0 +1,100 @@
+#!/bin/bash
+# What fettle steer prints: rules as nft and iptables write them, and refusals with their exit status.
+#
+#   steer_text_test.sh FETTLE
+set -u -o pipefail
+fettle=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() { printf 'FAIL  %s\n' "$*"; failures=$((failures + 1)); }
+has() { # what line
+  grep -qxF -- "$2" "$work/out" || fail "$1: expected '$2', found: $(cat "$work/out")"
+}
+lacks() { # what pattern
+  ! grep -qE -- "$2" "$work/out" || fail "$1: found '$2' in $(cat "$work/out")"
+}
+steer() { # rules flags...
+  cat >"$work/rules.toml"
+  "$fettle" steer --rules "$work/rules.toml" "$@" >"$work/out" 2>"$work/said" || fail "steer $*: $(cat "$work/said")"
+}
+refused() { # status pattern flags...
+  local status=0
+  "$fettle" steer "${@:3}" >"$work/out" 2>"$work/said" || status=$?
+  [ "$status" = "$1" ] || fail "steer ${*:3}: exit status $status, expected $1"
+  grep -qE -- "$2" "$work/said" || fail "steer ${*:3}: expected '$2', found: $(cat "$work/said")"
+  [ ! -s "$work/out" ] || fail "steer ${*:3}: prints $(cat "$work/out")"
+}
+
+steer --queue-balance 2:5 <<'RULES'
+[[rule]]
+name = "two"
+match = { protocol = "udp", dst-port = [1331, "2000-2010"], src = ["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], in = "eth+" }
+steps = [ { set = { ttl = 9 } } ]
+[[rule]]
+name = "idle"
+match = { protocol = "tcp" }
+steps = [ "accept" ]
+RULES
+rule='add rule inet fettle forward meta l4proto udp'
+tail='iifname "eth*" counter queue flags bypass,fanout to 2-5 comment "two"'
+has "two prefixes are one" "$rule ip saddr 10.0.0.0/8 th dport { 1331, 2000-2010 } $tail"
+has "IPv6 apart" "$rule ip6 saddr fd00::/8 th dport { 1331, 2000-2010 } $tail"
+lacks "what accepts needs no queue" 'tcp|idle'
+
+steer --tool iptables --queue-balance 0 --fail-closed <<'RULES'
+[[rule]]
+match = { protocol = "udp", port = 5060, ttl = "3-5", mark = "0x10/0x30", length = "100-200", payload = "REGISTER" }
+steps = [ "drop" ]
+RULES
+has "iptables" '-A fettle-FORWARD -p udp -m multiport --ports 5060 -m mark --mark 0x10/0x30 -m ttl --ttl-gt 2 -m ttl --ttl-lt 6 -m length --length 100:65535 -m comment --comment "rule 1" -j NFQUEUE --queue-num 0'
+has "ip6tables" '-A fettle-FORWARD -p udp -m multiport --ports 5060 -m mark --mark 0x10/0x30 -m hl --hl-gt 2 -m hl --hl-lt 6 -m length --length 100:65535 -m comment --comment "rule 1" -j NFQUEUE --queue-num 0'
+lacks "a filter on the payload is none of a firewall's" REGISTER
+
+steer --queue-balance 0:1 <<'RULES'
+[[rule]]
+name = "stream"
+match = { protocol = "tcp", dst-port = 25, src = "10.0.0.0/8", tcp-flags = "psh", in = "lan", mark = 7 }
+steps = [ { replace = 'a', with = 'bb' } ]
+[[rule]]
+name = "must"
+must-change = true
+match = { protocol = "tcp", tcp-flags = "syn/syn,ack" }
+steps = [ { clamp-mss = 1000 } ]
+RULES
+has "all of a connection" 'add rule inet fettle forward meta l4proto tcp ip saddr 10.0.0.0/8 th dport 25 counter queue flags bypass to 0-1 comment "stream"'
+has "and what answers" 'add rule inet fettle forward meta l4proto tcp ip daddr 10.0.0.0/8 th sport 25 counter queue flags bypass to 0-1 comment "stream"'
+has "none that must change passes" 'add rule inet fettle forward meta l4proto tcp tcp flags & (syn | ack) == syn counter queue to 0-1 comment "must"'
+first=$(grep -n -m1 'comment "' "$work/out")
+[[ $first = *'"must"'* ]] || fail "what must change comes first: $first"
+grep -q 'be_liberal' "$work/said" || fail "nothing is said of connection tracking"
+
+steer --queue-balance 0:3 --spread flow --tool iptables <<'RULES'
+[[rule]]
+match = { protocol = "udp" }
+steps = [ { set = { dst = "10.0.0.1" } } ]
+RULES
+has "addresses before routing" '*raw'
+has "by flow" '-A fettle-PREROUTING-h -m mark --mark 0x4 -j NFQUEUE --queue-num 3 --queue-bypass'
+
+cat >"$work/both.toml" <<'RULES'
+[[rule]]
+name = "out"
+match = { protocol = "udp" }
+steps = [ { set = { src = "10.0.0.1" } } ]
+[[rule]]
+name = "in"
+match = { protocol = "tcp" }
+steps = [ { set = { dst = "10.0.0.2" } } ]
+RULES
+refused 65 '"in" changes destination.*"out" changes sources.*expected hook' --rules "$work/both.toml"
+refused 64 'found no --rules' --queue-balance 0:1
+refused 64 'found "Fe ttle"' --rules "$work/both.toml" --name 'Fe ttle'
+refused 64 'hook' --rules "$work/both.toml" --hook sideways
+refused 64 '9:3' --rules "$work/both.toml" --hook forward --queue-balance 9:3
+refused 66 'no-such' --rules "$work/no-such.toml"
+printf '[[rule]]\nmatch = { protocol = "tcp" }\nsteps = [ { replace = "a", with = "b" } ]\n' >"$work/stream.toml"
+refused 64 'found cpu, expected address or flow' --rules "$work/stream.toml" --queue-balance 0:1 --spread cpu
+[ $failures = 0 ] || exit 1
+printf 'steer: 20 expectations met\n'
