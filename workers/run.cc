@@ -2,11 +2,11 @@
 #include <memory>
 #include <tuple>
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "workers/commands.h"
+#include "workers/log.h"
 #include "workers/queue_range.h"
 #include "workers/supervisor.h"
 #include "workers/topology.h"
@@ -68,9 +68,7 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
 }
 
 int run(const RunFlags& flags, bool copy_range_given) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("fettle"));
-  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
-  spdlog::flush_on(spdlog::level::info);
+  set_up_log();
   auto options = finish_options(flags, copy_range_given);
   if (!options) return report(options.error());
   auto supervisor = Supervisor::create(std::move(*options));

@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "workers/child_end.h"
+#include "workers/log.h"
 #include "workers/packet_holding.h"
 #include "workers/pidfd.h"
 #include "workers/stream_stage.h"
@@ -106,6 +107,7 @@ Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& p
 
 void Supervisor::become_worker(Queue& queue, const Program& program, const QueueSettings& settings,
                                const Child& child, int start_fd) {
+  log_to_stderr_alone();
   // Nothing of the other queues, and no write end that would keep a sibling waiting for ever.
   close(child.start_fd);
   for (Queue& other : queues_) {

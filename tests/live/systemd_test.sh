@@ -52,6 +52,8 @@ for folder in /var/lib/fettle /run/fettle; do
 done
 if as_supervisor sh -c 'echo > /etc/fettle/new' 2>/dev/null; then fail "/etc/fettle can be written"; fi
 service_log
+fields=$(inside journalctl --unit fettle --output json --no-pager FETTLE_QUEUE=1 PRIORITY=6 | grep -c '"MESSAGE":"queue 1: bound')
+expect_equal "lines about queue 1, by their fields" "$fields" 1
 ! grep -qs bpf /sys/kernel/security/lsm ||
   expect_match "the queues' sockets are locked" "$(cat "$work/service.log")" "queue's socket locked"
 expect_match "the self-test is done" "$(cat "$work/service.log")" "self-test"
