@@ -58,7 +58,7 @@ struct alignas(64) ThreadCounters : ProgramCounters {};
 
 inline constexpr uint64_t kPageMagic = 0x0065'6c74'7465'66ff;
 // Another one for every change of what follows the head, in any part that is handed on.
-inline constexpr uint32_t kPageLayout = 3;
+inline constexpr uint32_t kPageLayout = 4;
 
 // What a supervisor of another version may rely on, too. Never changes.
 struct PageHead {
@@ -78,9 +78,12 @@ struct WorkerPage : PageHead {
   QueueSettings next;                     // valid with kRetire
   std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
   uint64_t program_number = 0;            // Heritage::program_number of the worker that began last
-  uint32_t recoveries = 0;   // begun and not ended: one worker after the other has died in it
-  uint32_t restarts = 0;     // written by the supervisor, as is
-  uint64_t fingerprint = 0;  // of the program whose rules are counted
+  uint32_t recoveries = 0;  // begun and not ended: one worker after the other has died in it
+  // Written by the supervisor, for its successor.
+  uint32_t restarts = 0;
+  uint64_t full_looks = 0;
+  uint64_t quarantined = 0;
+  uint64_t fingerprint = 0;          // of the program whose rules are counted
   std::atomic<int32_t> prepared{0};  // process id of the worker that stood by last
   std::atomic<int32_t> running{0};   // and of the one that began last
   alignas(64) LoopCounters loop;

@@ -22,6 +22,7 @@ struct RunFlags {
   RunOptions options;
   std::string queue_balance;
   std::string cpus;
+  std::string metrics;
   std::string on_crash = "accept";
   std::string on_stop = "auto";
   bool fail_open = false;  // the defaults, spelt out
@@ -62,6 +63,11 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
     options.steer = RunOptions::Steer{
         .tool = flags.steer == "nft" ? SteeringTool::kNft : SteeringTool::kIptables,
         .wish = {.hook = std::nullopt, .around = flags.steer_around}};
+  }
+  if (!flags.metrics.empty()) {
+    const auto metrics = parse_metrics_address(flags.metrics);
+    if (!metrics) return std::unexpected(metrics.error());
+    options.metrics = *metrics;
   }
   if (copy_range_given) options.copy_range = flags.copy_range;
   return options;
@@ -229,6 +235,10 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
       ->add_option("--control", flags->options.control,
                    "Socket for fettle status, reload and drain; group \"fettle\" may use it, too")
       ->option_text(fmt::format("PATH ({})", kControlPath));
+  command
+      ->add_option("--metrics", flags->metrics,
+                   "Where Prometheus finds what fettle status shows: http://ADDR:PORT/metrics")
+      ->option_text("ADDR:PORT");
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace fettle {
 namespace {
 
 constexpr QueueCounter kCounters[] = {
-#define QUEUE_COUNTER(name, group, prose) {#name, CounterGroup::group, prose, &QueueCounters::name},
+#define QUEUE_COUNTER(name, group, prose, metric, label) \
+  {#name, CounterGroup::group, prose, &QueueCounters::name, metric, label},
 #include "workers/queue_counters.def"
 #undef QUEUE_COUNTER
 };
@@ -109,6 +110,7 @@ std::string status_json(const RunStatus& status) {
       .add("version", status.version)
       .add("pid", status.pid)
       .add("phase", status.phase)
+      .add("started_at", status.started_at)
       .add("up_ms", status.up_ms)
       .add("rule_file", status.rule_file)
       .add("loaded_at", status.loaded_at)

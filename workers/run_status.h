@@ -20,7 +20,7 @@ enum class CounterGroup : uint8_t { kTraffic, kLoss, kStreams, kOther };
 std::string_view counter_group_name(CounterGroup group);
 
 struct QueueCounters {
-#define QUEUE_COUNTER(name, group, prose) uint64_t name = 0;
+#define QUEUE_COUNTER(name, group, prose, metric, label) uint64_t name = 0;
 #include "workers/queue_counters.def"
 #undef QUEUE_COUNTER
 };
@@ -29,6 +29,8 @@ struct QueueCounter {
   CounterGroup group;
   std::string_view prose;
   uint64_t QueueCounters::*value;
+  std::string_view metric;  // without "fettle_"
+  std::string_view label;   // its value, where several counters share a metric
 };
 std::span<const QueueCounter> queue_counters();
 
@@ -101,6 +103,7 @@ struct RunStatus {
   std::string version;
   pid_t pid = 0;
   std::string phase;  // "starting", "running", "reloading", "stopping"
+  int64_t started_at = 0;
   uint64_t up_ms = 0;
   std::string rule_file;
   int64_t loaded_at = 0;

@@ -36,6 +36,7 @@ constexpr bool kSanitized = false;
 // What a worker may map beyond what it has: log lines, a thread's stack and arena.
 constexpr rlim_t kAllowance = 256 << 20;
 constexpr rlim_t kThreadAllowance = 192 << 20;
+constexpr rlim_t kServerDescriptors = 512;
 
 std::unexpected<Error> failed(const char* what) {
   return fail(ErrorCode::kOs, fmt::format("sandbox: cannot {}: {}", what, std::strerror(errno)));
@@ -165,18 +166,10 @@ Result<void> Sandbox::enter(const Belongings& belongings) const {
   }
   tzset();  // the log's times want a file, once
   const rlim_t mapped = mapped_bytes();
-  if (namespace_fd_ >= 0 && setns(namespace_fd_, CLONE_NEWNET) != 0) {
-    return failed("enter the empty network namespace");
-  }
   std::vector<int> kept = belongings.others;
   kept.insert(kept.end(),
               {belongings.queue_fd, belongings.status_fd, belongings.start_fd, guard_.fd()});
-  if (auto only = keep_only(std::move(kept)); !only) return only;
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("give up new privileges");
-  if (landlock_ > 0) {
-    if (auto entered = enter_landlock(landlock_); !entered) return entered;
-  }
-  if (auto dropped = drop_privileges(); !dropped) return dropped;
+  if (auto left = leave_for_good(std::move(kept), true); !left) return left;
   if (auto limited = limit(belongings); !limited) return limited;
   const rlim_t threads = belongings.threads;
   if (limits_memory_ && mapped > 0 &&
@@ -190,14 +183,45 @@ Result<void> Sandbox::enter(const Belongings& belongings) const {
                                .threads = belongings.threads > 1});
 }
 
+Result<void> Sandbox::enter_server(int listening, int channel) const {
+  if (!wanted_) return keep_only({listening, channel});
+  if (!has_one_thread()) return fail(ErrorCode::kSoftware, "sandbox: entered with several threads");
+  tzset();
+  const rlim_t mapped = mapped_bytes();
+  if (auto left = leave_for_good({listening, channel}, false); !left) return left;
+  if (!set_limit(RLIMIT_CORE, 0) || !set_limit(RLIMIT_NOFILE, kServerDescriptors) ||
+      !set_limit(RLIMIT_NPROC, 0)) {
+    return failed("limit core dumps, descriptors and processes");
+  }
+  if (limits_memory_ && mapped > 0 && !set_limit(RLIMIT_AS, mapped + kAllowance)) {
+    return failed("limit its memory");
+  }
+  return filters_calls_ ? enter_server_syscall_filter(listening) : Result<void>{};
+}
+
+// But for limits and system calls, all of it.
+Result<void> Sandbox::leave_for_good(std::vector<int> kept, bool with_capability) const {
+  if (namespace_fd_ >= 0 && setns(namespace_fd_, CLONE_NEWNET) != 0) {
+    return failed("enter the empty network namespace");
+  }
+  if (auto only = keep_only(std::move(kept)); !only) return only;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("give up new privileges");
+  if (landlock_ > 0) {
+    if (auto entered = enter_landlock(landlock_); !entered) return entered;
+  }
+  return drop_privileges(with_capability);
+}
+
 Result<void> Sandbox::lock(int queue_fd, uint16_t queue) const {
   return guard_.fd() < 0 ? Result<void>{} : guard_.lock(queue_fd, queue);
 }
 
-Result<void> Sandbox::drop_privileges() const {
+Result<void> Sandbox::drop_privileges(bool with_capability) const {
   capng_clear(CAPNG_SELECT_ALL);
-  capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
-               CAP_NET_ADMIN);
+  if (with_capability) {
+    capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
+                 CAP_NET_ADMIN);
+  }
   int done = 0;
   if (changes_user_) {
     const int flags = CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_AMBIENT |
@@ -210,9 +234,10 @@ Result<void> Sandbox::drop_privileges() const {
     if (done == 0) done = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   }
   if (done != 0) {
-    return fail(ErrorCode::kOs, fmt::format("sandbox: cannot become user {} with CAP_NET_ADMIN "
-                                            "alone: {} (libcap-ng: {})",
-                                            user_, std::strerror(errno), done));
+    return fail(ErrorCode::kOs,
+                fmt::format("sandbox: cannot become user {} with {}: {} (libcap-ng: {})", user_,
+                            with_capability ? "CAP_NET_ADMIN alone" : "no capability",
+                            std::strerror(errno), done));
   }
   // Root, which may trace what is not its own, can still take the queue's socket over.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed("forbid core dumps");

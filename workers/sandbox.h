@@ -55,6 +55,10 @@ class Sandbox {
   // For the calling process, which must have one thread. Standard input and output become
   // /dev/null. After an error the process must end.
   Result<void> enter(const Belongings& belongings) const;
+  // The same for a process that serves HTTP (metrics_server.h): no capability at all, and calls
+  // that accept, receive, send and close. It keeps these two descriptors, whether there is a
+  // sandbox or not.
+  Result<void> enter_server(int listening, int channel) const;
 
   bool wanted() const { return wanted_; }
   // What it consists of, and what had to be left out, empty where nothing was.
@@ -66,7 +70,8 @@ class Sandbox {
  private:
   Result<void> choose_user(const std::string& name);
   Result<void> make_namespace();
-  Result<void> drop_privileges() const;
+  Result<void> leave_for_good(std::vector<int> kept, bool with_capability) const;
+  Result<void> drop_privileges(bool with_capability) const;
   Result<void> limit(const Belongings& belongings) const;
 
   bool wanted_ = false;

@@ -100,6 +100,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(RunOptions options) {
   if (auto found = out->find_estates(); !found) return std::unexpected(found.error());
   if (!out->options_.takeover) {  // else when its workers run
     if (auto opened = out->open_control(); !opened) return std::unexpected(opened.error());
+    if (auto opened = out->open_metrics(); !opened) return std::unexpected(opened.error());
   }
   for (uint32_t queue = out->options_.first_queue; queue <= out->options_.last_queue; ++queue) {
     if (auto opened = out->open_queue(static_cast<uint16_t>(queue)); !opened) {
@@ -162,6 +163,7 @@ int Supervisor::run() {
     kill_overdue(now);
     watch(now);
     feed_.kill_overdue(now);
+    open_metrics_due(now);
     if (feed_.is_read()) settle_feed();
     if (service_.watchdog().count() > 0 && now >= next_beat_) {
       service_.beat();
@@ -191,11 +193,14 @@ void Supervisor::wait_for_events() {
   }
   const size_t clients = fds.size();
   if (control_) control_->add_polls(fds);
+  const size_t metrics = fds.size();
+  if (metrics_) metrics_->add_polls(fds);
   poll(fds.data(), fds.size(), next_timeout(Clock::now()));
   for (size_t i = 0; i < queues_.size(); ++i) {
     if (fds[formers + i].revents != 0) on_former_exit(queues_[i]);
   }
-  if (control_) control_->serve(std::span(fds).subspan(clients));
+  if (control_) control_->serve(std::span(fds).subspan(clients, metrics - clients));
+  if (metrics_) metrics_->serve(std::span(fds).subspan(metrics));
 }
 
 void Supervisor::on_signal(int signal) {
@@ -340,6 +345,8 @@ bool Supervisor::stopped() const {
 int Supervisor::next_timeout(Clock::time_point now) const {
   auto next = next_report_;
   if (control_) next = std::min(next, control_->deadline().value_or(next));
+  if (metrics_) next = std::min(next, metrics_->deadline().value_or(next));
+  if (!metrics_ && metrics_again_ > now) next = std::min(next, metrics_again_);
   if (phase_ != Phase::kRunning) next = std::min(next, deadline_);
   next = std::min(next, feed_.deadline().value_or(next));
   for (const Queue& queue : queues_) {

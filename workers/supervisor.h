@@ -16,6 +16,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,6 +34,7 @@
 #include "workers/estate.h"
 #include "workers/feed_watch.h"
 #include "workers/heritage.h"
+#include "workers/metrics_server.h"
 #include "workers/run_status.h"
 #include "workers/sandbox.h"
 #include "workers/service.h"
@@ -64,9 +66,10 @@ struct RunOptions {
   std::chrono::milliseconds drain_time{1000};
   bool takeover = false;  // from the fettle that listens at `control`
   enum class OnStop : uint8_t { kAuto, kDrain, kKeep };
-  OnStop on_stop = OnStop::kAuto;      // kKeep: the queues stay, in the service manager's store
-  std::optional<std::string> control;  // nothing: kControlPath, if it can be had
-  struct Steer {                       // see steering_apply.h
+  OnStop on_stop = OnStop::kAuto;         // kKeep: the queues stay, in the service manager's store
+  std::optional<std::string> control;     // nothing: kControlPath, if it can be had
+  std::optional<MetricsAddress> metrics;  // nothing: none are served
+  struct Steer {                          // see steering_apply.h
     SteeringTool tool = SteeringTool::kNft;
     SteeringWish wish;
     std::string name = "fettle";
@@ -93,8 +96,10 @@ class Supervisor {
 
   struct Child {
     pid_t pid = -1;
-    int start_fd = -1;   // write end: see Heritage::start_fd
-    SharedMemory rules;  // RuleCounters of its program, which a restart goes on with
+    int start_fd = -1;  // write end: see Heritage::start_fd
+    // RuleCounters of its program, which a restart goes on with: those of all rules, once for each
+    // thread, and once more what the rules of these names counted in programs before (supervisor).
+    SharedMemory rules;
     const Program* program = nullptr;
   };
   struct Queue {
@@ -163,8 +168,10 @@ class Supervisor {
   Result<void> make_streams(Queue& queue, const Program& program) const;
   Result<void> make_room(Queue& queue, const Program& program) const;
   WorkerOptions worker_options(const Queue& queue, const QueueSettings& settings) const;
+  // Takes the counters where it succeeds.
   Result<Child> fork_worker(Queue& queue, const Program& program, const QueueSettings& settings,
-                            SharedMemory counters = {});
+                            SharedMemory&& counters = {});
+  size_t counters_size(const Program& program) const;
   [[noreturn]] void become_worker(Queue& queue, const Program& program,
                                   const QueueSettings& settings, const Child& child, int start_fd);
   const Program& newest_program() const { return next_program_ ? *next_program_ : *program_; }
@@ -239,14 +246,24 @@ class Supervisor {
   void settle_feed();
   void answer_statuses();
   void end_feed();
+  // supervisor_metrics.cc
+  Result<void> open_metrics();
+  void open_metrics_due(Clock::time_point now);
+  void shed();
+  std::string metrics_page();
+  void carry_rules(const Child& former, const Child& worker) const;
+  std::vector<RuleReport> rules_by_name() const;
   // supervisor_status.cc
-  RunStatus status() const;
+  enum class Rules : uint8_t { kEach, kNumber };
+  RunStatus status(Rules rules = Rules::kEach) const;
   QueueReport queue_report(const Queue& queue, const std::vector<QueueStatus>& kernel) const;
   std::vector<RuleReport> rule_reports() const;
   std::string worker_state(const Queue& queue) const;
   std::string queue_range() const;
 
   std::unique_ptr<ControlServer> control_;  // none where its place cannot be had; closes last
+  std::unique_ptr<MetricsServer> metrics_;
+  Clock::time_point metrics_again_{};  // where the port was taken, in a takeover
   RunOptions options_;
   Sandbox sandbox_;
   std::unique_ptr<Program> program_;
@@ -272,6 +289,7 @@ class Supervisor {
   uint64_t unqueued_ = 0;  // that no line has told of
   Clock::time_point feed_asked_{}, feed_told_{};
   const Clock::time_point began_ = Clock::now();
+  const int64_t started_at_ = time(nullptr);
   Clock::time_point deadline_{};  // of the reload or stop under way
   Clock::time_point next_report_{};
   int signal_fd_ = -1;

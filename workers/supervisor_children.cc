@@ -75,18 +75,20 @@ WorkerOptions Supervisor::worker_options(const Queue& queue, const QueueSettings
           .drain_time = options_.drain_time};
 }
 
+size_t Supervisor::counters_size(const Program& program) const {
+  const size_t rules = std::max<size_t>(program.rule_names().size(), 1);
+  return (options_.threads + 1) * rules * sizeof(RuleCounters);
+}
+
 Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& program,
                                                   const QueueSettings& settings,
-                                                  SharedMemory counters) {
+                                                  SharedMemory&& counters) {
   Child child;
   child.program = &program;
-  child.rules = std::move(counters);
-  if (!child.rules.data()) {
-    const size_t rules = std::max<size_t>(program.rule_names().size(), 1);
-    auto made =
-        SharedMemory::create(options_.threads * rules * sizeof(RuleCounters), "fettle-rules");
+  if (!counters.data()) {
+    auto made = SharedMemory::create(counters_size(program), "fettle-rules");
     if (!made) return std::unexpected(made.error());
-    child.rules = std::move(*made);
+    counters = std::move(*made);
   }
   if (auto made = make_streams(queue, program); !made) return std::unexpected(made.error());
   if (auto made = make_room(queue, program); !made) return std::unexpected(made.error());
@@ -96,6 +98,7 @@ Result<Supervisor::Child> Supervisor::fork_worker(Queue& queue, const Program& p
   }
   child.start_fd = start[1];
   child.pid = fork();
+  if (child.pid >= 0) child.rules = std::move(counters);
   if (child.pid == 0) become_worker(queue, program, settings, child, start[0]);
   close(start[0]);
   if (child.pid < 0) {
@@ -124,6 +127,7 @@ void Supervisor::become_worker(Queue& queue, const Program& program, const Queue
   }
   close(signal_fd_);
   if (control_) control_->forget();
+  if (metrics_) metrics_->forget();
   feed_.forget();
   Heritage heritage;
   heritage.queue_fd = queue.socket.fd();
@@ -161,24 +165,25 @@ void Supervisor::begin(Child& child, char how) {
 
 void Supervisor::start_worker(Queue& queue, char how) {
   const Program& program = newest_program();
-  SharedMemory counters;
-  if (queue.worker.program == &program) counters = std::move(queue.worker.rules);
-  auto child = fork_worker(queue, program, queue.settings, std::move(counters));
+  auto child = queue.worker.program == &program
+                   ? fork_worker(queue, program, queue.settings, std::move(queue.worker.rules))
+                   : fork_worker(queue, program, queue.settings);
   if (!child) {
     spdlog::error("queue {}: {}", queue.settings.queue, child.error().message);
     queue.restart_at = Clock::now() + kWithoutFork;
     return;
   }
   queue.socket.take_early_datagrams();  // the child has them
-  queue.worker = std::move(*child);
+  const Child former = std::exchange(queue.worker, std::move(*child));
   hand_queue_to_worker(queue, how);
+  carry_rules(former, queue.worker);
 }
 
 void Supervisor::reap() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    if (feed_.on_exit(pid, status)) continue;
+    if (feed_.on_exit(pid, status) || (metrics_ && metrics_->on_exit(pid, status))) continue;
     for (Queue& queue : queues_) {
       if (pid == queue.worker.pid) {
         queue.worker.pid = -1;
@@ -251,6 +256,8 @@ void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
   page.settings = page.next = queue.settings;
   page.fingerprint = fingerprint(*queue.worker.program);
   page.restarts = queue.restarts;
+  page.full_looks = queue.full_looks;
+  page.quarantined = queue.quarantined;
   page.finished.store(0);
   begin(queue.worker, how);
   queue.last_worker = queue.worker.pid;
@@ -301,9 +308,10 @@ void Supervisor::adopt_successor(Queue& queue, char how) {
   queue.settings = queue.next;
   queue.tell(Order::kRun);
   if (queue.successor.pid <= 0) return start_worker(queue, 'r');
-  queue.worker = std::move(queue.successor);
+  const Child former = std::exchange(queue.worker, std::move(queue.successor));
   queue.successor = {};
   hand_queue_to_worker(queue, how);
+  carry_rules(former, queue.worker);
 }
 
 void Supervisor::restart_due(Clock::time_point now) {

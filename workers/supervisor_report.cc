@@ -55,7 +55,7 @@ void Supervisor::report_loss(Queue& queue, const QueueStatus& row, Clock::time_p
   const uint32_t length = queue.shared().queue_length.load(std::memory_order_relaxed);
   const bool at_limit = phase_ != Phase::kStopping && length > 0 && row.waiting >= length;
   if (at_limit && queue.settings.fail_open) {
-    ++queue.full_looks;
+    queue.shared().full_looks = ++queue.full_looks;
     ask_for_feed(now);
   }
   const uint64_t overloads = counted(queue.shared().loop.overloads);

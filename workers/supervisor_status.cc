@@ -121,6 +121,7 @@ std::vector<RuleReport> Supervisor::rule_reports() const {
     // A worker that a reload did not get to counts under other rules.
     if (queue.worker.program != program_.get()) continue;
     auto* rules = queue.worker.rules.as<RuleCounters>();
+    if (!rules) continue;
     for (size_t i = 0; i < options_.threads * names.size(); ++i) {
       out[i % names.size()].hits += counted(rules[i].hits);
       out[i % names.size()].misses += counted(rules[i].misses);
@@ -129,12 +130,13 @@ std::vector<RuleReport> Supervisor::rule_reports() const {
   return out;
 }
 
-RunStatus Supervisor::status() const {
+RunStatus Supervisor::status(Rules rules) const {
   constexpr const char* kPhases[] = {"starting", "running", "reloading", "stopping"};
   RunStatus out;
   out.version = version();
   out.pid = getpid();
   out.phase = kPhases[static_cast<size_t>(phase_)];
+  out.started_at = started_at_;
   out.up_ms = milliseconds_between(began_, Clock::now());
   out.rule_file = options_.rules;
   out.loaded_at = loaded_at_;
@@ -150,7 +152,11 @@ RunStatus Supervisor::status() const {
   out.feed = feed_.report();
   const std::vector<QueueStatus> kernel = read_queue_status();
   for (const Queue& queue : queues_) out.queues.push_back(queue_report(queue, kernel));
-  out.rules = rule_reports();
+  if (rules == Rules::kEach) {
+    out.rules = rule_reports();
+  } else {
+    out.rules.resize(program_->rule_names().size());
+  }
   return out;
 }
 

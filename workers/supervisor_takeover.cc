@@ -120,8 +120,11 @@ Result<void> Supervisor::adopt_queue(Queue& queue, Estate estate) {
     queue.held = adopt_part(estate, Part::kHeld);
     queue.streams = adopt_part(estate, Part::kStreams);
     queue.restarts = queue.shared().restarts;
+    queue.full_looks = queue.shared().full_looks;
+    queue.quarantined = queue.shared().quarantined;
     if (queue.shared().fingerprint == fingerprint(*program_)) {
-      queue.worker.rules = adopt_part(estate, Part::kRules);
+      SharedMemory rules = adopt_part(estate, Part::kRules);
+      if (rules.size() == counters_size(*program_)) queue.worker.rules = std::move(rules);
       queue.worker.program = program_.get();
     }
   } else {

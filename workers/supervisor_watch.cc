@@ -111,7 +111,7 @@ void Supervisor::keep(Queue& queue, std::span<const Evidence> evidence) {
   const char* verdict = options_.on_crash == Verdict::kAccept ? "accept" : "drop";
   for (const Evidence& one : evidence) {
     const auto path = quarantine(options_.quarantine, queue.settings.queue, one.id, one.bytes);
-    if (path) ++queue.quarantined;
+    if (path) queue.shared().quarantined = ++queue.quarantined;
     spdlog::error("queue {}: packet {} was in hand: --on-crash {}; {}", queue.settings.queue,
                   one.id, verdict,
                   path ? fmt::format("as it lay there: {}", *path)

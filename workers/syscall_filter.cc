@@ -14,6 +14,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 
@@ -27,10 +28,13 @@
 namespace fettle {
 namespace {
 
-// Whatever their arguments. They move what descriptors the worker has, its memory and its time.
+// The packet loop's, whatever their arguments; writev is sendmsg without an address
+// (core/nfqueue.h).
+constexpr int kPacketLoop[] = {SCMP_SYS(recvmmsg), SCMP_SYS(writev)};
+
+// Whatever their arguments. They move what descriptors the process has, its memory and its time.
 constexpr int kAlways[] = {
-    // the packet loop; writev is sendmsg without an address (core/nfqueue.h)
-    SCMP_SYS(recvmmsg), SCMP_SYS(writev), SCMP_SYS(recvfrom), SCMP_SYS(ppoll), SCMP_SYS(poll),
+    SCMP_SYS(recvfrom), SCMP_SYS(ppoll), SCMP_SYS(poll),
     // the log, capture files, the eventfd
     SCMP_SYS(write), SCMP_SYS(close),
     // memory; what is mapped is looked at below
@@ -99,6 +103,9 @@ void allow_by_arguments(Rules& rules, const AllowedCalls& allowed) {
   for (const int request : {SIOCGIFNAME, SIOCGIFMTU}) {
     rules.allow(SCMP_SYS(ioctl), {is(0, allowed.queue_fd), is(1, request)});
   }
+}
+
+void allow_memory_and_abort(Rules& rules) {
   // Memory of no file, not to be executed.
   rules.allow(SCMP_SYS(mmap), {has_not(2, PROT_EXEC), is(4, -1)});
   rules.allow(SCMP_SYS(mprotect), {has_not(2, PROT_EXEC)});
@@ -112,6 +119,24 @@ void allow_threads(Rules& rules) {
   rules.refuse(SCMP_SYS(clone3), ENOSYS);
   // The size of a stack; no limit is set with it.
   rules.allow(SCMP_SYS(prlimit64), {is(0, 0), SCMP_CMP64(2, SCMP_CMP_EQ, 0)});
+}
+
+// What every process may, and what `add` adds.
+Result<void> enter_filter(const std::function<void(Rules&)>& add) {
+  const Filter filter(seccomp_init(SCMP_ACT_KILL_PROCESS), seccomp_release);
+  if (!filter) return fail(ErrorCode::kOs, "seccomp: cannot make a filter");
+  Rules rules(filter.get());
+  rules.set(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+  // Before Linux 5.16 a filter slows every load down (speculative store bypass), to keep secrets of
+  // one program from another part of it. A worker has no such parts.
+  rules.set(SCMP_FLTATR_CTL_SSB, 1);
+  for (const int call : kAlways) rules.allow(call);
+  allow_memory_and_abort(rules);
+  add(rules);
+  if (rules.error() == 0) rules.note(seccomp_load(filter.get()));
+  if (rules.error() == 0) return {};
+  return fail(ErrorCode::kOs, fmt::format("seccomp: cannot put the filter in force: {}",
+                                          std::strerror(rules.error())));
 }
 
 std::optional<long> number_behind(std::string_view record, std::string_view key) {
@@ -143,20 +168,18 @@ std::string kernel_log() {
 }  // namespace
 
 Result<void> enter_syscall_filter(const AllowedCalls& allowed) {
-  const Filter filter(seccomp_init(SCMP_ACT_KILL_PROCESS), seccomp_release);
-  if (!filter) return fail(ErrorCode::kOs, "seccomp: cannot make a filter");
-  Rules rules(filter.get());
-  rules.set(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-  // Before Linux 5.16 a filter slows every load down (speculative store bypass), to keep secrets of
-  // one program from another part of it. A worker has no such parts.
-  rules.set(SCMP_FLTATR_CTL_SSB, 1);
-  for (const int call : kAlways) rules.allow(call);
-  allow_by_arguments(rules, allowed);
-  if (allowed.threads) allow_threads(rules);
-  if (rules.error() == 0) rules.note(seccomp_load(filter.get()));
-  if (rules.error() == 0) return {};
-  return fail(ErrorCode::kOs, fmt::format("seccomp: cannot put the filter in force: {}",
-                                          std::strerror(rules.error())));
+  return enter_filter([&allowed](Rules& rules) {
+    for (const int call : kPacketLoop) rules.allow(call);
+    allow_by_arguments(rules, allowed);
+    if (allowed.threads) allow_threads(rules);
+  });
+}
+
+Result<void> enter_server_syscall_filter(int listening) {
+  return enter_filter([listening](Rules& rules) {
+    rules.allow(SCMP_SYS(accept4), {is(0, listening)});
+    rules.allow(SCMP_SYS(sendto), {SCMP_CMP64(4, SCMP_CMP_EQ, 0)});  // without an address
+  });
 }
 
 std::optional<std::string> forbidden_call(pid_t pid) {

@@ -25,6 +25,10 @@ struct AllowedCalls {
 // sockets, other processes and new privileges are beyond it afterwards. Sets no-new-privileges.
 Result<void> enter_syscall_filter(const AllowedCalls& allowed);
 
+// The same for a process that serves those who connect to the socket `listening`: it accepts,
+// receives, sends and closes.
+Result<void> enter_server_syscall_filter(int listening);
+
 // After a process was ended by SIGSYS: the call that it tried, by name, from the kernel's log
 // (/dev/kmsg, audit record 1326). Nothing where the log cannot be read, or does not have it: with
 // auditd it is in that one's. Waits for it, 50 ms at most.
