@@ -50,7 +50,7 @@ Those of **sysexits**(3):
 | --- | --- | --- |
 | `/etc/fettle/rules.toml` | | The service's rules. |
 | `/etc/default/fettle` | | Its flags. |
-| `/run/fettle/control` | | The socket over which `status`, `reload` and `drain` reach it. |
+| `/run/fettle/control` | | The socket over which `status`, `top`, `reload` and `drain` reach it. |
 | `/var/lib/fettle/quarantine` | | Packets that workers died of, as captures. |
 | `/usr/share/doc/fettle/examples` | | Rules for what NAT breaks. |
 

@@ -16,6 +16,7 @@ void add_explain_command(CLI::App& app, int* exit_code);
 void add_replay_command(CLI::App& app, int* exit_code);
 void add_sniff_command(CLI::App& app, int* exit_code);
 void add_status_command(CLI::App& app, int* exit_code);
+void add_top_command(CLI::App& app, int* exit_code);
 void add_reload_command(CLI::App& app, int* exit_code);
 void add_drain_command(CLI::App& app, int* exit_code);
 void add_doctor_command(CLI::App& app, int* exit_code);

@@ -114,17 +114,34 @@ Result<ControlAnswer> ask(ControlCommand command, const ControlFlags& flags, boo
 
 }  // namespace
 
-void add_control_flags(CLI::App& command, ControlFlags* flags) {
+void add_socket_flags(CLI::App& command, ControlFlags* flags) {
   command.add_option("--control", flags->path, "The socket of the fettle run that is meant")
       ->option_text(fmt::format("PATH ({})", kControlPath));
   command.add_option("--timeout", flags->seconds, "Seconds that the answer may take")
       ->option_text(fmt::format("1-3600 ({})", flags->seconds))
       ->check(CLI::Range(1u, 3600u));
+}
+
+void add_control_flags(CLI::App& command, ControlFlags* flags) {
+  add_socket_flags(command, flags);
   command.add_flag("--json", flags->json, "JSON, for scripts");
 }
 
 Result<ControlAnswer> ask(ControlCommand command, const ControlFlags& flags) {
   return ask(command, flags, false);
+}
+
+Result<ControlAnswer> ask_status(const ControlFlags& flags) {
+  auto answer = ask(ControlCommand::kStatus, flags);
+  if (!answer) return answer;
+  if (answer->exit != 0) {
+    return fail(static_cast<ErrorCode>(answer->exit), printable_lines(answer->message));
+  }
+  if (!answer->status) {
+    return fail(ErrorCode::kProtocol,
+                fmt::format("{}: found an answer without \"status\", expected one", flags.path));
+  }
+  return answer;
 }
 
 Result<ControlAnswer> ask_and_await_end(ControlCommand command, const ControlFlags& flags) {

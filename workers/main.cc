@@ -14,9 +14,9 @@ namespace fettle {
 namespace {
 
 constexpr void (*kCommands[])(CLI::App&, int*) = {
-    add_run_command,    add_status_command,  add_reload_command,    add_drain_command,
-    add_check_command,  add_explain_command, add_replay_command,    add_sniff_command,
-    add_doctor_command, add_steer_command,   add_reference_command,
+    add_run_command,   add_status_command, add_top_command,     add_reload_command,
+    add_drain_command, add_check_command,  add_explain_command, add_replay_command,
+    add_sniff_command, add_doctor_command, add_steer_command,   add_reference_command,
 };
 
 bool is_command(const CLI::App& app, const std::string& word) {

@@ -1,27 +1,18 @@
 // fettle status: what the running supervisor says of itself.
 #include <memory>
 
-#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "workers/commands.h"
 #include "workers/control_client.h"
-#include "workers/printable.h"
 #include "workers/standard_streams.h"
 
 namespace fettle {
 namespace {
 
 Result<void> print_status(const ControlFlags& flags) {
-  const auto answer = ask(ControlCommand::kStatus, flags);
+  const auto answer = ask_status(flags);
   if (!answer) return std::unexpected(answer.error());
-  if (answer->exit != 0) {
-    return fail(static_cast<ErrorCode>(answer->exit), printable_lines(answer->message));
-  }
-  if (!answer->status) {
-    return fail(ErrorCode::kProtocol,
-                fmt::format("{}: found an answer without \"status\", expected one", flags.path));
-  }
   const auto printed =
       print_out(flags.json ? answer->status_json + "\n" : status_table(*answer->status));
   return printed ? flush_out() : printed;

@@ -1,11 +1,10 @@
 // RunStatus as people see it.
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "workers/amount_text.h"
 #include "workers/printable.h"
 #include "workers/run_status.h"
 #include "workers/text_table.h"
@@ -15,27 +14,7 @@ namespace {
 
 using Column = TextTable::Column;
 
-std::string duration(uint64_t ms) {
-  const uint64_t seconds = ms / 1000;
-  if (seconds < 60) return fmt::format("{}.{} s", seconds, ms % 1000 / 100);
-  if (seconds < 3600) return fmt::format("{} min {:02} s", seconds / 60, seconds % 60);
-  if (seconds < 86400) return fmt::format("{} h {:02} min", seconds / 3600, seconds / 60 % 60);
-  return fmt::format("{} d {:02} h", seconds / 86400, seconds / 3600 % 24);
-}
-
-// In the reader's time zone.
-std::string moment(int64_t at) {
-  const auto seconds = static_cast<time_t>(at);
-  tm local{};
-  if (localtime_r(&seconds, &local) == nullptr) return fmt::format("second {} of 1970", at);
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}", local);
-}
-
 std::string count(uint64_t number) { return std::to_string(number); }
-
-std::string plural(size_t number, std::string_view thing) {
-  return fmt::format("{} {}{}", number, thing, number == 1 ? "" : "s");
-}
 
 std::string indented(std::string_view text) {
   std::string out = "  ";
@@ -80,12 +59,12 @@ std::string feed_lines(const RunStatus& status) {
 std::string heading(const RunStatus& status) {
   std::string out = fmt::format("fettle {}, process {}: {} for {}\nrules    {}: {}, loaded {}\n",
                                 printable(status.version), status.pid, printable(status.phase),
-                                duration(status.up_ms), printable(status.rule_file, 4096),
-                                plural(status.rules.size(), "rule"), moment(status.loaded_at));
+                                duration_text(status.up_ms), printable(status.rule_file, 4096),
+                                plural(status.rules.size(), "rule"), moment_text(status.loaded_at));
   if (status.last_reload) {
     const ReloadReport& reload = *status.last_reload;
     out += fmt::format("reload   {} {}\n", reload.exit == 0 ? "adopted" : "refused",
-                       moment(reload.at));
+                       moment_text(reload.at));
     if (!reload.message.empty()) out += indented(printable_lines(reload.message)) + "\n";
   }
   out += feed_lines(status);
@@ -111,13 +90,13 @@ std::string worker_table(const RunStatus& status) {
     const WorkerReport& worker = queue.worker;
     std::string state = printable(worker.state);
     if (worker.restart_in_ms > 0)
-      state += fmt::format(", {} to go", duration(worker.restart_in_ms));
+      state += fmt::format(", {} to go", duration_text(worker.restart_in_ms));
     table.add_row({count(queue.queue), worker.pid > 0 ? std::to_string(worker.pid) : "-",
-                   printable(queue.cpus, 40), state, duration(worker.for_ms),
+                   printable(queue.cpus, 40), state, duration_text(worker.for_ms),
                    count(worker.restarts)});
     if (worker.last_end.empty()) continue;
     ends += fmt::format("queue {}, the worker before: {}, {}\n", queue.queue,
-                        printable(worker.last_end, 200), moment(worker.last_end_at));
+                        printable(worker.last_end, 200), moment_text(worker.last_end_at));
   }
   return table.text() + ends;
 }
