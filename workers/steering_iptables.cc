@@ -19,12 +19,6 @@ constexpr uint32_t kMostPorts = 15;  // of one multiport match; a range is two
 constexpr uint32_t kMostProtocols = 16;
 constexpr uint32_t kHashSeed = 0xfe77;  // HMARK's: another one would move flows that are under way
 
-std::vector<Range> ranges_of(const Condition& condition) {
-  std::vector<Range> out;
-  for (const Operand& operand : condition.any_of) out.push_back(std::get<Range>(operand));
-  return merged(std::move(out));
-}
-
 uint32_t size_of(const std::vector<Range>& ranges) {
   uint32_t out = 0;
   for (const Range& range : ranges) out += range.high - range.low + 1;
@@ -33,7 +27,7 @@ uint32_t size_of(const std::vector<Range>& ranges) {
 
 // Nothing: too many to name them all.
 std::optional<Words> protocols(const Condition& condition) {
-  const std::vector<Range> ranges = ranges_of(condition);
+  const std::vector<Range> ranges = steering_ranges(condition);
   Words out;
   if (size_of(ranges) == 255) {  // all but one
     uint32_t left_out = 0;
@@ -59,7 +53,7 @@ Words ports(std::string_view option, const Condition& condition) {
     list.clear();
     used = 0;
   };
-  for (const Range& range : ranges_of(condition)) {
+  for (const Range& range : steering_ranges(condition)) {
     const uint32_t size = range.low == range.high ? 1 : 2;
     if (used + size > kMostPorts) end();
     list += (used == 0 ? "" : ",") + (size == 1 ? fmt::format("{}", range.low)
@@ -82,20 +76,16 @@ Words prefixes(std::string_view option, const Condition& condition, Family famil
 
 Words devices(std::string_view option, const Condition& condition) {
   Words out;
-  for (const Operand& operand : condition.any_of) {
-    const auto& pattern = std::get<InterfacePattern>(operand);
-    const auto end = std::ranges::find(pattern.mask, '\0');
-    const auto size = static_cast<size_t>(end - pattern.mask.begin());
-    const std::string name = std::string(pattern.name.data(), size).c_str();
-    out.push_back(fmt::format("{} {}{}", option, name, end == pattern.mask.end() ? "" : "+"));
-  }
+  for (const Operand& operand : condition.any_of)
+    out.push_back(
+        fmt::format("{} {}", option, steering_device(std::get<InterfacePattern>(operand), '+')));
   return out;
 }
 
 Words hops(const Condition& condition, Family family) {
   const std::string_view word = family == Family::kIpv4 ? "ttl" : "hl";
   Words out;
-  for (const Range& range : ranges_of(condition)) {
+  for (const Range& range : steering_ranges(condition)) {
     std::string rule;
     if (range.low == range.high) {
       rule = fmt::format("-m {0} --{0}-eq {1} ", word, range.low);
@@ -111,7 +101,7 @@ Words hops(const Condition& condition, Family family) {
 
 Words dscps(const Condition& condition) {
   Words out;
-  for (const Range& range : ranges_of(condition))
+  for (const Range& range : steering_ranges(condition))
     for (uint32_t number = range.low; number <= range.high; ++number)
       out.push_back(fmt::format("-m dscp --dscp {}", number));
   return out;

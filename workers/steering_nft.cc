@@ -18,16 +18,10 @@ std::string set_of(const Words& members) {
   return members.size() == 1 ? members.front() : fmt::format("{{ {} }}", fmt::join(members, ", "));
 }
 
-std::vector<Range> ranges_of(const Condition& condition) {
-  std::vector<Range> out;
-  for (const Operand& operand : condition.any_of) out.push_back(std::get<Range>(operand));
-  return merged(std::move(out));
-}
-
 std::string set_of_ranges(const Condition& condition) {
   const bool named = condition.key == Key::kProtocol;
   Words members;
-  for (const Range& range : ranges_of(condition)) {
+  for (const Range& range : steering_ranges(condition)) {
     const std::string low = named ? steering_protocol(range.low) : std::to_string(range.low);
     members.push_back(range.low == range.high ? low : fmt::format("{}-{}", range.low, range.high));
   }
@@ -53,14 +47,6 @@ Words prefixes_of(const Condition& condition, Family family) {
   return out;
 }
 
-std::string device_of(const InterfacePattern& pattern) {
-  const auto end = std::ranges::find(pattern.mask, '\0');
-  const auto size = static_cast<size_t>(end - pattern.mask.begin());
-  const std::string name(pattern.name.begin(),
-                         pattern.name.begin() + static_cast<std::ptrdiff_t>(size));
-  return end == pattern.mask.end() ? name.c_str() : name + "*";
-}
-
 std::string flags_of(uint32_t bits) {
   constexpr std::string_view kNames[] = {"fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"};
   Words out;
@@ -72,7 +58,8 @@ std::string flags_of(uint32_t bits) {
 Words devices(std::string_view word, const Condition& condition) {
   Words out;
   for (const Operand& operand : condition.any_of)
-    out.push_back(fmt::format("{} \"{}\"", word, device_of(std::get<InterfacePattern>(operand))));
+    out.push_back(
+        fmt::format("{} \"{}\"", word, steering_device(std::get<InterfacePattern>(operand), '*')));
   return out;
 }
 
@@ -211,42 +198,6 @@ void keep_bypass_mark(const SteeringPlan& plan, std::string_view table, std::str
 
 std::string nft_chain(const SteeringPoint& point) {
   return std::string(hook_name(point.hook)) + (point.early ? "_raw" : "");
-}
-
-std::string steering_protocol(uint32_t number) {
-  switch (number) {
-    case 1:
-      return "icmp";
-    case 6:
-      return "tcp";
-    case 17:
-      return "udp";
-    case 58:
-      return "ipv6-icmp";
-    case 132:
-      return "sctp";
-    case 136:
-      return "udplite";
-    default:
-      return std::to_string(number);
-  }
-}
-
-std::string steering_comment(const SteeringFilter& filter, size_t longest) {
-  std::string out;
-  size_t named = 0;
-  for (const std::string& name : filter.rules) {
-    std::string clean;
-    for (const char c : name) clean += c >= ' ' && c <= '~' && c != '"' && c != '\\' ? c : '?';
-    const std::string rest = fmt::format(" and {} more", filter.rules.size() - named - 1);
-    if (out.size() + clean.size() + 2 + rest.size() > longest) break;
-    out += (named == 0 ? "" : ", ") + clean;
-    ++named;
-  }
-  if (named == 0) return fmt::format("{} rules", filter.rules.size());
-  return named == filter.rules.size()
-             ? out
-             : out + fmt::format(" and {} more", filter.rules.size() - named);
 }
 
 std::string nft_text(const SteeringPlan& plan, const SteeringTarget& target) {

@@ -36,6 +36,12 @@ std::string iptables_chain(const SteeringPoint& point, std::string_view name);
 std::string_view iptables_table(const SteeringPoint& point);  // raw or mangle
 std::string_view iptables_hook(Hook hook);                    // "FORWARD"
 
+// Of a condition whose operands are ranges: merged, in rising order.
+std::vector<Range> steering_ranges(const Condition& condition);
+
+// A device's name, or what it begins with and the tool's wildcard.
+std::string steering_device(const InterfacePattern& pattern, char wildcard);
+
 // "tcp", "6" where there is no name that both tools have.
 std::string steering_protocol(uint32_t number);
 
