@@ -66,6 +66,7 @@ def keys():
     sees(terminal, "up: the first", r"(?m)^> a rule of many words")
     terminal.press(b"p")
     sees(terminal, "p: paused", r"(?m) paused$")
+    terminal.settle()  # the rest of that screen
     before = terminal.screen.text()
     terminal.settle(1.2)
     check("paused: nothing moves", terminal.screen.text() == before, terminal)
