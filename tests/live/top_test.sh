@@ -77,7 +77,7 @@ packets=$(($(total packets) - packets)) bytes=$(($(total bytes) - bytes)) at=$((
 sed -n '/^$/!{p;b};p' "$work/screens" | awk '/^fettle /{ n++ } n == 2' >"$work/screen"
 sed 's/^/        /' "$work/screen"
 expect_equal "screens" "$(grep -c '^fettle ' "$work/screens")" 2
-near() { expect_between "$1, by status $3" "$2" $(($3 * 85 / 100)) $(($3 * 115 / 100)); }
+near() { expect_between "$1, by status $3" "$2" $(($3 * 70 / 100)) $(($3 * 130 / 100)); }
 near "packets/s" "$(figure all 2)" $((packets * 1000 / at))
 near "bytes/s" "$(figure all 3)" $((bytes * 1000 / at))
 near "changed/s" "$(figure all 4)" $((packets * 1000 / at))
