@@ -14,8 +14,10 @@ from .consumers import Died
 QUEUES, BATCH = (0, 1), 16
 QUEUE_LENGTH = 65536
 WATCHDOG = 2000  # milliseconds
+# A sender may stand still in the middle of a match, as the machine has it: 40 ms, the default, were once too short.
 FLAGS = ("--queue-balance", "0:2", "--queue-length", str(QUEUE_LENGTH), "--overload-length", str(QUEUE_LENGTH),
-         "--watchdog", str(WATCHDOG), "--drain-time", "5000", "--streams", "4096", "--batch", str(BATCH))
+         "--watchdog", str(WATCHDOG), "--drain-time", "5000", "--streams", "4096", "--batch", str(BATCH),
+         "--stream-wait", "500")
 
 
 class Fettle:
