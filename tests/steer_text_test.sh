@@ -78,6 +78,14 @@ RULES
 has "addresses before routing" '*raw'
 has "by flow" '-A fettle-PREROUTING-h -m mark --mark 0x4 -j NFQUEUE --queue-num 3 --queue-bypass'
 
+steer <<'RULES'
+[[rule]]
+name = "any device"
+match = { protocol = ["icmp", "icmpv6"], in = ["eth0", "+"] }
+steps = [ "log" ]
+RULES
+has "any device, which nft has no word for" 'add rule inet fettle forward meta l4proto { icmp, icmpv6 } counter queue flags bypass to 0 comment "any device"'
+
 cat >"$work/both.toml" <<'RULES'
 [[rule]]
 name = "out"
@@ -97,4 +105,4 @@ refused 66 'no-such' --rules "$work/no-such.toml"
 printf '[[rule]]\nmatch = { protocol = "tcp" }\nsteps = [ { replace = "a", with = "b" } ]\n' >"$work/stream.toml"
 refused 64 'found cpu, expected address or flow' --rules "$work/stream.toml" --queue-balance 0:1 --spread cpu
 [ $failures = 0 ] || exit 1
-printf 'steer: 20 expectations met\n'
+printf 'steer: 21 expectations met\n'

@@ -55,11 +55,14 @@ std::string flags_of(uint32_t bits) {
   return out.empty() ? "0x0" : fmt::format("{}", fmt::join(out, " | "));
 }
 
+// One that every name begins with is not asked for, which nft refuses: a packet too many may come.
 Words devices(std::string_view word, const Condition& condition) {
   Words out;
-  for (const Operand& operand : condition.any_of)
-    out.push_back(
-        fmt::format("{} \"{}\"", word, steering_device(std::get<InterfacePattern>(operand), '*')));
+  for (const Operand& operand : condition.any_of) {
+    const std::string name = steering_device(std::get<InterfacePattern>(operand), '*');
+    if (name == "*") return {""};
+    out.push_back(fmt::format("{} \"{}\"", word, name));
+  }
   return out;
 }
 

@@ -32,7 +32,7 @@ std::string steering_protocol(uint32_t number) {
     case 17:
       return "udp";
     case 58:
-      return "ipv6-icmp";
+      return "icmpv6";
     case 132:
       return "sctp";
     case 136:

@@ -42,7 +42,7 @@ std::vector<Range> steering_ranges(const Condition& condition);
 // A device's name, or what it begins with and the tool's wildcard.
 std::string steering_device(const InterfacePattern& pattern, char wildcard);
 
-// "tcp", "6" where there is no name that both tools have.
+// "tcp"; its number where it has no name that both tools know without /etc/protocols.
 std::string steering_protocol(uint32_t number);
 
 // A comment that says why a filter is there: rules' names, of printable characters, not longer.
