@@ -5,17 +5,24 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <source_location>
 #include <span>
 
 #include "core/bytes.h"
 
 namespace fettle::fuzz {
 
-inline void check(bool holds) {
-  if (!holds) std::abort();
+// Says which one, where the compiler has made all of a target one function.
+[[noreturn]] inline void broken(const std::source_location& where) {
+  std::fprintf(stderr, "%s:%u: does not hold\n", where.file_name(), where.line());
+  std::abort();
+}
+inline void check(bool holds, const std::source_location& where = std::source_location::current()) {
+  if (!holds) broken(where);
 }
 
 // Bytes on the heap and exactly as many, so that a sanitizer sees the first one beyond.
