@@ -26,7 +26,9 @@ import json, sys
 print(sum(queue["traffic"]["packets"] for queue in json.load(sys.stdin)["queues"]))'
 }
 watch() { # namespace what the router's MAC ends with, file
-  start "watch-$2" "$1" tcpdump -i eth0 -n -U -Z root --immediate-mode -w "$3" "ether src 02:00:00:00:00:$2"
+  # Room for 8,192 packets; of the longest that a device can bring, there would be room for 32.
+  start "watch-$2" "$1" tcpdump -i eth0 -n -U -Z root --immediate-mode -s 2048 -B 16384 -w "$3" \
+    "ether src 02:00:00:00:00:$2"
   watches+=("$started")
   wait_for 5 log_has "watch-$2" 'listening on' || die "tcpdump does not listen"
 }
