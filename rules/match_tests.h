@@ -48,4 +48,8 @@ class MatchTests {
 // Ranges in rising order, those that touch or overlap made one.
 std::vector<Range> merged(std::vector<Range> ranges);
 
+// Whether the key's field lies in the transport header or behind it, so that a later fragment has
+// none.
+bool reads_transport(const Condition& condition);
+
 }  // namespace fettle

@@ -67,8 +67,10 @@ void append(std::vector<uint32_t>& words, const T& value) {
   words.insert(words.end(), raw.begin(), raw.end());
 }
 
-// Whether the key's field lies in the transport header or behind it, so that a later fragment has
-// none.
+}  // namespace
+
+std::vector<Range> merged(std::vector<Range> ranges) { return merge(std::move(ranges)); }
+
 bool reads_transport(const Condition& condition) {
   switch (condition.key) {
     case Key::kSrcPort:
@@ -87,10 +89,6 @@ bool reads_transport(const Condition& condition) {
       return false;
   }
 }
-
-}  // namespace
-
-std::vector<Range> merged(std::vector<Range> ranges) { return merge(std::move(ranges)); }
 
 void MatchTests::add(const Match& match, const PatternSet& patterns) {
   bool transport = std::ranges::any_of(match.all_of, reads_transport);

@@ -99,8 +99,12 @@ class Planner {
     plan_.drops_unseen = set_.defaults.overload == Verdict::kDrop;
     for (const Rule& rule : set_.rules) look_at(rule);
     if (const auto error = choose_place()) return fail(ErrorCode::kData, *error);
-    for (const Rule& rule : set_.rules) place(rule);
+    plan_.points.reserve(2 * kHooks);
+    if (wish_.push_down) push_down();
+    for (uint32_t i = 0; i < set_.rules.size(); ++i)
+      if (!is_pushed(i)) place(set_.rules[i]);
     place_everything();
+    if (wish_.push_down) drop_empty_points();
     for (SteeringPoint& point : plan_.points) {
       merge(&point.filters);
       add_unwalked(&point.filters);
@@ -156,7 +160,7 @@ class Planner {
       return at.hook == hook && at.early == early && at.device == device;
     });
     if (found != plan_.points.end()) return *found;
-    plan_.points.push_back({hook, early, device, {}});
+    plan_.points.push_back({hook, early, device, {}, {}});
     return plan_.points.back();
   }
 
@@ -178,9 +182,45 @@ class Planner {
     return out;
   }
 
+  bool is_pushed(uint32_t rule) const {
+    return rule < plan_.hindrances.size() && plan_.hindrances[rule].empty();
+  }
+
+  // Verdicts count here, too: one that lets a packet pass keeps it from the rules behind.
+  void push_down() {
+    for (uint32_t i = 0; i < set_.rules.size(); ++i) {
+      Texts written;
+      std::string hindrance = write(i, &written);
+      if (hindrance.empty()) hindrance = conflict(i);
+      if (hindrance.empty())
+        for (auto& [at, text] : written) at->pushed.push_back(std::move(text));
+      plan_.hindrances.push_back(std::move(hindrance));
+    }
+  }
+
+  using Texts = std::vector<std::pair<SteeringPoint*, PushedRule>>;
+  std::string write(uint32_t rule, Texts* out) {
+    for (SteeringPoint* at : points_of(set_.rules[rule])) {
+      auto text = wish_.push_down(set_, rule, *at);
+      if (!text) return std::move(text.error());
+      out->emplace_back(at, std::move(*text));
+    }
+    return "";
+  }
+
+  std::string conflict(uint32_t rule) const {
+    if (set_.defaults.malformed == Verdict::kDrop)
+      return "[defaults] malformed = \"drop\": fettle looks at each packet";
+    for (uint32_t i = 0; i < rule; ++i) {
+      if (is_pushed(i)) continue;
+      std::string out = push_conflict(set_, set_.rules[i], set_.rules[rule]);
+      if (!out.empty()) return out;
+    }
+    return "";
+  }
+
   void place(const Rule& rule) {
     if (!matters(rule)) return;
-    plan_.points.reserve(2 * kHooks);
     for (SteeringPoint* at : points_of(rule)) {
       std::vector<SteeringFilter>& out = at->filters;
       const bool streams = edits_streams(rule);
@@ -212,6 +252,12 @@ class Planner {
       at.filters = {{{}, {fmt::format("[defaults] {}", word)}, false}};
   }
 
+  // Made for a rule that was not written after all, or does nothing.
+  void drop_empty_points() {
+    std::erase_if(plan_.points,
+                  [](const SteeringPoint& at) { return at.filters.empty() && at.pushed.empty(); });
+  }
+
   void warn() {
     if (plan_.streams && wish_.around.empty() && unplaced_) {
       plan_.notes.push_back(
@@ -239,6 +285,15 @@ class Planner {
 
 Result<SteeringPlan> plan_steering(const RuleSet& set, const SteeringWish& wish) {
   return Planner(set, wish).plan();
+}
+
+RuleSet without_pushed(RuleSet set, const SteeringPlan& plan) {
+  std::vector<Rule> rest;
+  for (size_t i = 0; i < set.rules.size(); ++i)
+    if (i >= plan.hindrances.size() || !plan.hindrances[i].empty())
+      rest.push_back(std::move(set.rules[i]));
+  set.rules = std::move(rest);
+  return set;
 }
 
 std::string_view hook_name(Hook hook) { return word_of(WordGroup::kHook, static_cast<int>(hook)); }

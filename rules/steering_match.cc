@@ -218,6 +218,21 @@ std::optional<Match> loosened(const Match& match, Hook hook) {
   return out;
 }
 
+std::optional<Match> spelled_out(const Match& match, bool places) {
+  const Scope scope = scope_of(match);
+  const bool some = std::ranges::find(scope.protocols, true) != scope.protocols.end();
+  if (!some || (!scope.ipv4 && !scope.ipv6)) return std::nullopt;
+  Match out;
+  if (std::ranges::find(scope.protocols, false) != scope.protocols.end())
+    out.all_of.push_back(protocols(scope.protocols));
+  for (const Condition& condition : match.all_of)
+    if ((places || condition.key != Key::kHook) && condition.key != Key::kProtocol)
+      out.all_of.push_back(condition);
+  for (const Match& none : match.none_of)
+    if (auto excluded = spelled_out(none, true)) out.none_of.push_back(std::move(*excluded));
+  return out;
+}
+
 std::optional<Match> stream_match(const Match& match) {
   if (!scope_of(match).protocols[kTcp]) return std::nullopt;
   Match out;

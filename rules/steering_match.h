@@ -12,7 +12,10 @@ namespace fettle {
 
 // What holds wherever `match` does at this hook; nothing: it never does.
 std::optional<Match> loosened(const Match& match, Hook hook);
-// The same for all segments of a TCP connection, one of which `match` may hold for, from the end
+// The match itself with the protocols that its keys leave, where these are not all, and without its
+// hook unless `places`. Nothing: it never holds.
+std::optional<Match> spelled_out(const Match& match, bool places = false);
+// What holds for all segments of a TCP connection, one of which `match` may hold for, from the end
 // that sends that one.
 std::optional<Match> stream_match(const Match& match);
 // For what the other end sends.

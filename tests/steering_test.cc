@@ -106,7 +106,7 @@ std::optional<Case> random_case(Random& random) {
   auto program = compile(out.set, &diagnostics);
   if (!program) return std::nullopt;
   out.program = std::move(*program);
-  auto plan = plan_steering(out.set, {.hook = out.place, .around = {}});
+  auto plan = plan_steering(out.set, {.hook = out.place, .around = {}, .push_down = {}});
   EXPECT_TRUE(plan);
   out.plan = std::move(*plan);
   for (const SteeringPoint& point : out.plan.points) {

@@ -1,6 +1,7 @@
 // fettle check: is a rule file right, what does it compile to, and do its tests pass?
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,7 +11,9 @@
 
 #include "rules/compile.h"
 #include "rules/packet_tests.h"
+#include "rules/steering.h"
 #include "workers/commands.h"
+#include "workers/push_down.h"
 #include "workers/standard_streams.h"
 
 namespace fettle {
@@ -42,6 +45,27 @@ size_t run_tests(const LoadedRules& rules) {
   return failed;
 }
 
+// Which rules `--push-down` would have the firewall carry out.
+std::string describe_push_down(const RuleSet& set) {
+  if (set.rules.empty()) return "";
+  std::string out = "\npush-down  rules that the firewall itself can carry out (--push-down)\n";
+  for (const auto& [word, tool] :
+       {std::pair("nft", SteeringTool::kNft), std::pair("iptables", SteeringTool::kIptables)}) {
+    const auto plan = plan_steering(
+        set, {.hook = std::nullopt, .around = {}, .push_down = rule_writer(tool, "fettle")});
+    // Where to hook some rules is for --hook to say.
+    if (!plan) return "";
+    const auto pushed = std::ranges::count(plan->hindrances, "");
+    out += fmt::format("      {:8}  {} of {}\n", word, pushed, set.rules.size());
+    for (size_t i = 0; i < set.rules.size(); ++i) {
+      if (plan->hindrances[i].empty()) continue;
+      out +=
+          fmt::format("                not \"{}\": {}\n", set.rules[i].name, plan->hindrances[i]);
+    }
+  }
+  return out;
+}
+
 int check_file(const std::string& path, bool first) {
   std::string warnings;
   const auto rules = load_rules(path, &warnings);
@@ -58,7 +82,8 @@ int check_file(const std::string& path, bool first) {
     fmt::print("{}{}: {} of {} test{} failed\n", separator, path, failed, tests,
                tests == 1 ? "" : "s");
   } else {
-    fmt::print("{}{}: right\n{}", separator, path, rules->program.describe());
+    fmt::print("{}{}: right\n{}{}", separator, path, rules->program.describe(),
+               describe_push_down(rules->parsed.set));
     if (tests > 0) fmt::print("\n{} test{} passed\n", tests, tests == 1 ? "" : "s");
   }
   std::fflush(stdout);

@@ -7,6 +7,7 @@
 
 #include "workers/commands.h"
 #include "workers/log.h"
+#include "workers/push_down.h"
 #include "workers/queue_range.h"
 #include "workers/supervisor.h"
 #include "workers/topology.h"
@@ -33,6 +34,7 @@ struct RunFlags {
   bool no_self_test = false;
   bool no_sandbox = false;
   std::string steer, steer_around;
+  bool push_down = false;
   uint32_t copy_range = 0;
   uint32_t watchdog = 2000;
   uint32_t drain_time = 1000;
@@ -62,7 +64,9 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
   if (!flags.steer.empty()) {
     options.steer = RunOptions::Steer{
         .tool = flags.steer == "nft" ? SteeringTool::kNft : SteeringTool::kIptables,
-        .wish = {.hook = std::nullopt, .around = flags.steer_around}};
+        .wish = {.hook = std::nullopt, .around = flags.steer_around, .push_down = {}}};
+    if (flags.push_down)
+      options.steer->wish.push_down = rule_writer(options.steer->tool, options.steer->name);
   }
   if (!flags.metrics.empty()) {
     const auto metrics = parse_metrics_address(flags.metrics);
@@ -94,6 +98,12 @@ void add_steering_flags(CLI::App* command, RunFlags* flags) {
       ->add_option("--steer-around", flags->steer_around,
                    "With --steer: as fettle steer's --around")
       ->option_text("DEVICE")
+      ->needs(steer);
+  command
+      ->add_flag("--push-down", flags->push_down,
+                 "With --steer: have the firewall itself do what it can do exactly; those rules "
+                 "cost no queue")
+      ->option_text(" ")
       ->needs(steer);
 }
 

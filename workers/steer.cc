@@ -11,6 +11,7 @@
 #include "rules/compile.h"
 #include "rules/vocabulary.h"
 #include "workers/commands.h"
+#include "workers/push_down.h"
 #include "workers/queue_range.h"
 #include "workers/steering_apply.h"
 #include "workers/version.h"
@@ -20,7 +21,7 @@ namespace {
 
 struct Flags {
   std::string rules, queues = "0", tool = "nft", hook, around, spread, name = "fettle";
-  bool fail_closed = false, apply = false, remove = false;
+  bool fail_closed = false, push_down = false, apply = false, remove = false;
 };
 
 constexpr std::pair<std::string_view, SteeringSpread> kSpreads[] = {
@@ -38,8 +39,13 @@ Result<void> check_name(const std::string& name) {
               fmt::format("--name: found \"{}\", expected 1 to 12 of a-z, 0-9 and _", name));
 }
 
+SteeringTool tool_of(const Flags& flags) {
+  return flags.tool == "nft" ? SteeringTool::kNft : SteeringTool::kIptables;
+}
+
 Result<SteeringWish> wish_of(const Flags& flags) {
-  SteeringWish wish{.hook = std::nullopt, .around = flags.around};
+  SteeringWish wish{.hook = std::nullopt, .around = flags.around, .push_down = {}};
+  if (flags.push_down) wish.push_down = rule_writer(tool_of(flags), flags.name);
   if (flags.around.size() > 15 || flags.around.find_first_of("\" \t\n/") != std::string::npos) {
     return fail(
         ErrorCode::kUsage,
@@ -91,8 +97,30 @@ void print_text(const SteeringPlan& plan, const SteeringTarget& target, Steering
       four, six);
 }
 
+// A fettle that knows nothing of it would carry the rules out once more.
+Result<void> check_push_down(const Flags& flags, const RuleSet& set, const SteeringPlan& plan) {
+  size_t left = 0;
+  for (size_t i = 0; i < plan.hindrances.size(); ++i) {
+    if (plan.hindrances[i].empty()) continue;
+    ++left;
+    fmt::print(stderr, "fettle: note: \"{}\" is left to the queue: {}\n", set.rules[i].name,
+               plan.hindrances[i]);
+  }
+  if (left == 0) return {};
+  const std::string both = fmt::format("fettle run --steer {} --push-down", flags.tool);
+  if (flags.apply) {
+    return fail(ErrorCode::kUsage,
+                fmt::format("--push-down: found {} of {} rules that need the queue, expected none "
+                            "beside --apply: {} enters the rules and leaves out of its own what "
+                            "the firewall does",
+                            left, plan.hindrances.size(), both));
+  }
+  fmt::print(stderr, "fettle: note: for use with {} alone\n", both);
+  return {};
+}
+
 Result<void> steer(const Flags& flags) {
-  const SteeringTool tool = flags.tool == "nft" ? SteeringTool::kNft : SteeringTool::kIptables;
+  const SteeringTool tool = tool_of(flags);
   if (const auto named = check_name(flags.name); !named) return named;
   if (flags.remove) return remove_steering(flags.name, tool);
   if (flags.rules.empty()) {
@@ -109,6 +137,7 @@ Result<void> steer(const Flags& flags) {
   const auto target = target_of(flags, *plan);
   if (!target) return std::unexpected(target.error());
   for (const std::string& note : plan->notes) fmt::print(stderr, "fettle: note: {}\n", note);
+  if (const auto alone = check_push_down(flags, rules->parsed.set, *plan); !alone) return alone;
   if (flags.apply) return apply_steering(*plan, *target, tool);
   print_text(*plan, *target, tool, flags);
   std::fflush(stdout);
@@ -142,6 +171,8 @@ void add_steer_command(CLI::App& app, int* exit_code) {
                    "Over the queues: by CPU, by both addresses, or by addresses and ports")
       ->option_text("cpu|address|flow (by the rules)")
       ->check(CLI::IsMember({"cpu", "address", "flow"}));
+  command->add_flag("--push-down", flags->push_down,
+                    "Have the firewall itself do what it can do exactly");
   command->add_option("--name", flags->name, "Of nft's table, and what iptables' chains begin with")
       ->option_text("NAME (fettle)");
   command->add_flag("--fail-closed", flags->fail_closed,

@@ -29,28 +29,36 @@ Result<std::string> run(const std::vector<std::string>& words, std::string_view 
 
 // ---- nft --------------------------------------------------------------------------------------
 
+struct NftChain {
+  std::string name;
+  bool base = false;  // to delete it would drop what waits in queues
+};
+
 // Chains of the table, where there is one.
-std::vector<std::string> nft_chains(std::string_view name) {
+std::vector<NftChain> nft_chains(std::string_view name) {
   const auto listed =
       run_tool({"nft", "-j", "list", "table", "inet", std::string(name)}, {}, kPatience);
   if (!listed || !listed->good()) return {};
-  std::vector<std::string> out;
+  std::vector<NftChain> out;
   const auto json = nlohmann::json::parse(listed->out, nullptr, false);
   if (json.is_discarded() || !json.contains("nftables")) return {};
   for (const auto& item : json["nftables"]) {
     if (item.contains("chain") && item["chain"].contains("name"))
-      out.push_back(item["chain"]["name"]);
+      out.push_back({item["chain"]["name"], item["chain"].contains("hook")});
   }
   return out;
 }
 
-std::string flushes(std::string_view name, std::string_view text) {
-  std::string out;
-  for (const std::string& chain : nft_chains(name)) {
-    const std::string flush = fmt::format("flush chain inet {} {}\n", name, chain);
-    if (text.find(flush) == std::string_view::npos) out += flush;
+// Takes away what `text` does not have: rules first, by which chains are in use.
+std::string leftovers(std::string_view name, std::string_view text) {
+  std::string flushes, deletions;
+  for (const NftChain& chain : nft_chains(name)) {
+    const std::string flush = fmt::format("flush chain inet {} {}\n", name, chain.name);
+    if (text.find(flush) != std::string_view::npos) continue;
+    flushes += flush;
+    if (!chain.base) deletions += fmt::format("delete chain inet {} {}\n", name, chain.name);
   }
-  return out;
+  return flushes + deletions;
 }
 
 // ---- iptables ---------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& targ
                             SteeringTool tool) {
   if (tool == SteeringTool::kNft) {
     const std::string text = nft_text(plan, target);
-    const auto done = run({"nft", "-f", "-"}, text + flushes(target.name, text));
+    const auto done = run({"nft", "-f", "-"}, text + leftovers(target.name, text));
     if (!done) return std::unexpected(done.error());
     return {};
   }
@@ -146,7 +154,7 @@ Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& targ
 
 Result<void> remove_steering(std::string_view name, SteeringTool tool) {
   if (tool == SteeringTool::kNft) {
-    const std::string text = flushes(name, "");
+    const std::string text = leftovers(name, "");
     if (text.empty()) return {};
     const auto done = run({"nft", "-f", "-"}, text);
     if (!done) return std::unexpected(done.error());

@@ -8,8 +8,6 @@
 
 namespace fettle {
 
-enum class SteeringTool : uint8_t { kNft, kIptables };
-
 // Enters the rules, or changes what was entered under the same name before to these, in one
 // transaction a family or table; nothing of anybody else's is touched. Errors (kUnavailable): no
 // such tool here, or what it says.

@@ -3,189 +3,14 @@
 #include <map>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include "rules/check.h"
-#include "rules/match_tests.h"
+#include "workers/iptables_words.h"
 #include "workers/steering_text.h"
 
 namespace fettle {
 namespace {
 
-using Words = std::vector<std::string>;
-
-constexpr size_t kMostRules = 256;   // of one filter; beyond them it asks for less
-constexpr uint32_t kMostPorts = 15;  // of one multiport match; a range is two
-constexpr uint32_t kMostProtocols = 16;
 constexpr uint32_t kHashSeed = 0xfe77;  // HMARK's: another one would move flows that are under way
-
-uint32_t size_of(const std::vector<Range>& ranges) {
-  uint32_t out = 0;
-  for (const Range& range : ranges) out += range.high - range.low + 1;
-  return out;
-}
-
-// Nothing: too many to name them all.
-std::optional<Words> protocols(const Condition& condition) {
-  const std::vector<Range> ranges = steering_ranges(condition);
-  Words out;
-  if (size_of(ranges) == 255) {  // all but one
-    uint32_t left_out = 0;
-    for (const Range& range : ranges)
-      if (range.low <= left_out) left_out = range.high + 1;
-    // iptables takes 0 for every protocol.
-    if (left_out == 0) return std::nullopt;
-    return Words{fmt::format("! -p {}", steering_protocol(left_out))};
-  }
-  if (size_of(ranges) > kMostProtocols || ranges.front().low == 0) return std::nullopt;
-  for (const Range& range : ranges)
-    for (uint32_t number = range.low; number <= range.high; ++number)
-      out.push_back(fmt::format("-p {}", steering_protocol(number)));
-  return out;
-}
-
-Words ports(std::string_view option, const Condition& condition) {
-  Words out;
-  std::string list;
-  uint32_t used = 0;
-  const auto end = [&] {
-    if (used > 0) out.push_back(fmt::format("-m multiport {} {}", option, list));
-    list.clear();
-    used = 0;
-  };
-  for (const Range& range : steering_ranges(condition)) {
-    const uint32_t size = range.low == range.high ? 1 : 2;
-    if (used + size > kMostPorts) end();
-    list += (used == 0 ? "" : ",") + (size == 1 ? fmt::format("{}", range.low)
-                                                : fmt::format("{}:{}", range.low, range.high));
-    used += size;
-  }
-  end();
-  return out;
-}
-
-Words prefixes(std::string_view option, const Condition& condition, Family family) {
-  Words out;
-  for (const Operand& operand : condition.any_of) {
-    const auto& prefix = std::get<Prefix>(operand);
-    if (prefix.address.family == family)
-      out.push_back(fmt::format("{} {}", option, prefix.to_string()));
-  }
-  return out;
-}
-
-Words devices(std::string_view option, const Condition& condition) {
-  Words out;
-  for (const Operand& operand : condition.any_of)
-    out.push_back(
-        fmt::format("{} {}", option, steering_device(std::get<InterfacePattern>(operand), '+')));
-  return out;
-}
-
-Words hops(const Condition& condition, Family family) {
-  const std::string_view word = family == Family::kIpv4 ? "ttl" : "hl";
-  Words out;
-  for (const Range& range : steering_ranges(condition)) {
-    std::string rule;
-    if (range.low == range.high) {
-      rule = fmt::format("-m {0} --{0}-eq {1} ", word, range.low);
-    } else {
-      if (range.low > 0) rule += fmt::format("-m {0} --{0}-gt {1} ", word, range.low - 1);
-      if (range.high < 255) rule += fmt::format("-m {0} --{0}-lt {1} ", word, range.high + 1);
-    }
-    if (!rule.empty()) rule.pop_back();
-    out.push_back(rule);
-  }
-  return out;
-}
-
-Words dscps(const Condition& condition) {
-  Words out;
-  for (const Range& range : steering_ranges(condition))
-    for (uint32_t number = range.low; number <= range.high; ++number)
-      out.push_back(fmt::format("-m dscp --dscp {}", number));
-  return out;
-}
-
-Words marks(const Condition& condition) {
-  Words out;
-  for (const Operand& operand : condition.any_of) {
-    const auto& value = std::get<MaskedValue>(operand);
-    out.push_back(fmt::format("-m mark --mark {:#x}/{:#x}", value.value, value.mask));
-  }
-  return out;
-}
-
-std::string flags_of(uint32_t bits) {
-  constexpr std::string_view kNames[] = {"FIN", "SYN", "RST", "PSH", "ACK", "URG"};
-  Words out;
-  for (size_t i = 0; i < std::size(kNames); ++i)
-    if ((bits >> i & 1) != 0) out.emplace_back(kNames[i]);
-  return out.empty() ? "NONE" : fmt::format("{}", fmt::join(out, ","));
-}
-
-Words flags(const Condition& condition) {
-  Words out;
-  for (const Operand& operand : condition.any_of) {
-    const auto& value = std::get<MaskedValue>(operand);
-    out.push_back(fmt::format("--tcp-flags {} {}", flags_of(value.mask), flags_of(value.value)));
-  }
-  return out;
-}
-
-// {""}: nothing is asked. None: no packet of the family can match.
-Words alternatives(const Condition& condition, Family family) {
-  switch (condition.key) {
-    case Key::kProtocol:
-      return protocols(condition).value_or(Words{""});
-    case Key::kSrc:
-      return prefixes("-s", condition, family);
-    case Key::kDst:
-      return prefixes("-d", condition, family);
-    case Key::kSrcPort:
-      return ports("--sports", condition);
-    case Key::kDstPort:
-      return ports("--dports", condition);
-    case Key::kPort:
-      return ports("--ports", condition);
-    case Key::kIn:
-      return devices("-i", condition);
-    case Key::kOut:
-      return devices("-o", condition);
-    case Key::kMark:
-      return marks(condition);
-    case Key::kTtl:
-      return hops(condition, family);
-    case Key::kDscp:
-      return dscps(condition);
-    case Key::kLength:
-      return {fmt::format("-m length --length {}:65535",
-                          std::get<Range>(condition.any_of.front()).low)};
-    case Key::kTcpFlags:
-      return flags(condition);
-    default:
-      return {""};
-  }
-}
-
-size_t product(const std::vector<Words>& all) {
-  size_t out = 1;
-  for (const Words& any : all) out = std::min<size_t>(out * any.size(), 1 << 20);
-  return out;
-}
-
-// The longest lists go first, but the one of protocols, without which no port can be asked for.
-void limit(std::vector<Words>* all) {
-  while (product(*all) > kMostRules) {
-    Words* longest = nullptr;
-    for (Words& any : *all) {
-      if (any.size() < 2 || any.front().starts_with("-p")) continue;
-      if (!longest || any.size() > longest->size()) longest = &any;
-    }
-    if (!longest) return;
-    *longest = {""};
-  }
-}
 
 // ---- Targets ----------------------------------------------------------------------------------
 
@@ -238,13 +63,19 @@ void add_point(const SteeringPlan& plan, const SteeringTarget& target, const Ste
     const bool bypass = bypasses(plan, target, filter);
     const std::string to =
         hashes ? "-j " + hash_chain(chain, bypass) : queue_target(target, bypass);
-    for (const std::string& rule : iptables_rules(filter, family)) {
+    for (const std::string& rule : iptables_rules_of(filter.match, family)) {
       rules +=
           fmt::format("-A {} {}{}{}-m comment --comment \"{}\" {}\n", chain, device_words(point),
                       rule, rule.empty() ? "" : " ", steering_comment(filter, 200), to);
     }
   }
-  out->declared += fmt::format(":{} - [0:0]\n", chain);
+  const std::string declared = fmt::format(":{} - [0:0]\n", chain);
+  if (out->declared.find(declared) == std::string::npos) out->declared += declared;
+  const size_t at = family == Family::kIpv4 ? 0 : 1;
+  for (const PushedRule& rule : point.pushed) {
+    out->declared += rule.by_family[at].chains;
+    out->rules += rule.by_family[at].rules;
+  }
   if (plan.bypass_mark) {
     out->rules += fmt::format("-A {} -m connmark --mark {:#x}/{:#x} -j RETURN\n", chain,
                               plan.bypass_mark->value, plan.bypass_mark->mask);
@@ -255,31 +86,11 @@ void add_point(const SteeringPlan& plan, const SteeringTarget& target, const Ste
     out->declared += fmt::format(":{} - [0:0]\n", hash);
     out->rules += hash_rules(hash, target, bypass);
   }
+  for (const PushedRule& rule : point.pushed) out->rules += rule.by_family[at].jumps;
   out->rules += rules;
 }
 
 }  // namespace
-
-std::vector<std::string> iptables_rules(const SteeringFilter& filter, Family family) {
-  const Scope scope = scope_of(filter.match);
-  if (family == Family::kIpv4 ? !scope.ipv4 : !scope.ipv6) return {};
-  std::vector<Words> all;
-  for (const Condition& condition : filter.match.all_of)
-    all.push_back(alternatives(condition, family));
-  limit(&all);
-  Words rules{""};
-  for (const Words& any : all) {
-    Words more;
-    for (const std::string& rule : rules)
-      for (const std::string& alternative : any)
-        more.push_back(rule.empty() || alternative.empty() ? rule + alternative
-                                                           : rule + " " + alternative);
-    rules = std::move(more);
-  }
-  std::ranges::sort(rules);
-  rules.erase(std::unique(rules.begin(), rules.end()), rules.end());
-  return rules;
-}
 
 std::string_view iptables_hook(Hook hook) {
   constexpr std::string_view kNames[] = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};

@@ -51,8 +51,6 @@ std::string steering_comment(const SteeringFilter& filter, size_t longest);
 // Commands for nft -f.
 std::string nft_text(const SteeringPlan& plan, const SteeringTarget& target);
 
-// Rules that stand in the point's chain, without "-A CHAIN"; those of one family.
-std::vector<std::string> iptables_rules(const SteeringFilter& filter, Family family);
 // Of one family, for iptables-restore or ip6tables-restore; "" where it has no rule. `jumps` says
 // which chains' jumps are there already ("mangle FORWARD fettle-FORWARD").
 std::string iptables_text(const SteeringPlan& plan, const SteeringTarget& target, Family family,

@@ -36,6 +36,20 @@ Result<void> check_queue_steps(const Program& program, const RunOptions& options
   return {};
 }
 
+// The program of the rules that the firewall does not carry out.
+Program rest_of(const RuleSet& set, const SteeringPlan& plan) {
+  size_t pushed = 0;
+  for (size_t i = 0; i < set.rules.size(); ++i) {
+    pushed += plan.hindrances[i].empty() ? 1 : 0;
+    if (!plan.hindrances[i].empty())
+      spdlog::info("push-down: \"{}\" is left to the queue: {}", set.rules[i].name,
+                   plan.hindrances[i]);
+  }
+  spdlog::info("push-down: the firewall carries out {} of {} rules", pushed, set.rules.size());
+  std::vector<Diagnostic> known;  // said of the whole set
+  return std::move(*compile(without_pushed(set, plan), &known));
+}
+
 struct Checked {
   std::unique_ptr<Program> program;
   SteeringPlan steering;
@@ -61,6 +75,7 @@ Result<Checked> load_checked(const RunOptions& options, std::string* warnings) {
     auto plan = plan_steering(rules->parsed.set, options.steer->wish);
     if (!plan) return fail(plan.error().code, "--steer: " + plan.error().message);
     for (const std::string& note : plan->notes) spdlog::info("steering: {}", note);
+    if (!plan->hindrances.empty()) *program = rest_of(rules->parsed.set, *plan);
     out.steering = std::move(*plan);
   }
   out.program = std::make_unique<Program>(std::move(*program));

@@ -76,6 +76,8 @@ def write(rules, out):
 
 
 def ip_of(frame):
+    if TCP in frame and frame[TCP].chksum == 0xffff:  # the other zero, which nft writes
+        frame[TCP].chksum = 0
     layer = frame[IPv6] if IPv6 in frame else frame[IP]
     return raw(layer)[:layer.plen + 40 if IPv6 in frame else layer.len]
 
