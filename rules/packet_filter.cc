@@ -170,6 +170,21 @@ std::optional<uint32_t> filter_depth(const FilterProgram& program) {
   return depth;
 }
 
+bool asks_segments_alike(const std::string& expression) {
+  constexpr std::string_view kOfOneSegment[] = {"len", "length", "less", "greater", "geneve"};
+  if (expression.find('[') != std::string::npos) return false;
+  std::string_view text = expression;
+  while (!text.empty()) {
+    const auto* const begin = std::ranges::find_if(text, begins_word);
+    text.remove_prefix(static_cast<size_t>(begin - text.begin()));
+    const auto* const end = std::ranges::find_if_not(text, is_in_word);
+    const auto size = static_cast<size_t>(end - text.begin());
+    if (is_one_of(text.substr(0, size), kOfOneSegment)) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 bool passes_filter(const uint32_t* words, const Packet& packet) noexcept {
   return bpf_filter(reinterpret_cast<const bpf_insn*>(words),
                     reinterpret_cast<const u_char*>(packet.data), packet.length, packet.size) != 0;

@@ -28,6 +28,10 @@ std::optional<FilterProgram> compile_filter(const std::string& expression, std::
 // Bytes from the IP header on that suffice to run it; nothing where they have no bound.
 std::optional<uint32_t> filter_depth(const FilterProgram& program);
 
+// Whether a super-packet passes where each of its segments does, and the other way round: it asks
+// for addresses, protocols and ports alone, not for lengths or bytes at places.
+bool asks_segments_alike(const std::string& expression);
+
 // Whether the packet, as far as it is here, passes. A load behind its end fails the packet, also
 // where the expression negates. `words` are the program's instructions in order.
 bool passes_filter(const uint32_t* words, const Packet& packet) noexcept;

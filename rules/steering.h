@@ -23,7 +23,8 @@ enum class SteeringTool : uint8_t { kNft, kIptables };  // whose rules
 
 struct SteeringFilter {
   // all_of alone, a key once, of: family, protocol, src, dst, src-port, dst-port, port, in, out,
-  // mark, ttl, dscp, length (from so many on), tcp-flags (of SYN, RST, ACK and URG).
+  // mark, ttl, dscp, length (from so many on), tcp-flags (of SYN, RST, ACK and URG), filter (of
+  // addresses, protocols and ports), which not every firewall can ask.
   Match match;
   std::vector<std::string> rules;  // that want it, by name
   bool must_change = false;        // one of them does: it must not pass unchanged

@@ -9,6 +9,7 @@
 #include "core/ip_numbers.h"
 #include "core/stream_segment.h"
 #include "rules/check.h"
+#include "rules/packet_filter.h"
 
 namespace fettle {
 namespace {
@@ -40,6 +41,13 @@ std::optional<Condition> loosened_length(const Condition& condition) {
   return Condition{condition.key, {Range{low, 65'535}}, condition.where};
 }
 
+std::optional<Condition> loosened_filter(const Condition& condition) {
+  const bool alike = std::ranges::all_of(condition.any_of, [](const Operand& operand) {
+    return asks_segments_alike(std::get<FilterMatch>(operand).expression);
+  });
+  return alike ? std::optional(condition) : kAnything;
+}
+
 // What a firewall asks instead, if anything.
 std::optional<Condition> loosened(const Condition& condition) {
   switch (condition.key) {
@@ -59,13 +67,14 @@ std::optional<Condition> loosened(const Condition& condition) {
       return loosened_length(condition);
     case Key::kTcpFlags:
       return loosened_flags(condition);
+    case Key::kFilter:
+      return loosened_filter(condition);
     case Key::kProtocol:  // the scope of the match says it, as of ports
     case Key::kIcmpType:
     case Key::kHook:  // the filter's place does
     case Key::kFragment:
     case Key::kBytes:
     case Key::kPayload:
-    case Key::kFilter:
     case Key::kProbability:
       break;
   }
@@ -105,6 +114,7 @@ std::string text_of(const Operand& operand) {
   if (const auto* name = std::get_if<InterfacePattern>(&operand))
     return std::string(name->name.begin(), name->name.end()) +
            std::string(name->mask.begin(), name->mask.end());
+  if (const auto* filter = std::get_if<FilterMatch>(&operand)) return filter->expression;
   const auto* family = std::get_if<Family>(&operand);
   return family && *family == Family::kIpv6 ? "6" : "4";
 }

@@ -172,6 +172,11 @@ class RandomMatches {
     FilterMatch out{.expression = fmt::format("ip{}[{}] & 15 = {}", random_.one_in(2) ? "" : "6",
                                               random_.below(60), random_.below(8)),
                     .program = {}};
+    if (random_.one_in(3)) {
+      out.expression =
+          fmt::format("{} and not net {}.0.0.0/8",
+                      random_.one_in(2) ? "tcp" : "udp port 3 or icmp6", random_.below(12));
+    }
     std::string why;
     out.program = compile_filter(out.expression, &why).value();
     return out;

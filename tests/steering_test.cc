@@ -19,11 +19,11 @@ using testing::Random;
 using testing::RandomMatches;
 
 constexpr uint32_t kHooks = 5;
-const std::vector<Key> kKeys = {Key::kFamily,   Key::kProtocol, Key::kSrc,        Key::kDst,
-                                Key::kSrcPort,  Key::kDstPort,  Key::kPort,       Key::kHook,
-                                Key::kIn,       Key::kOut,      Key::kMark,       Key::kTtl,
-                                Key::kDscp,     Key::kLength,   Key::kTcpFlags,   Key::kFragment,
-                                Key::kIcmpType, Key::kBytes,    Key::kProbability};
+const std::vector<Key> kKeys = {Key::kFamily,   Key::kProtocol, Key::kSrc,         Key::kDst,
+                                Key::kSrcPort,  Key::kDstPort,  Key::kPort,        Key::kHook,
+                                Key::kIn,       Key::kOut,      Key::kMark,        Key::kTtl,
+                                Key::kDscp,     Key::kLength,   Key::kTcpFlags,    Key::kFragment,
+                                Key::kIcmpType, Key::kBytes,    Key::kProbability, Key::kFilter};
 
 Step step_of(Random& random) {
   switch (random.below(5)) {

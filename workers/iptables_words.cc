@@ -1,11 +1,15 @@
 #include "workers/iptables_words.h"
 
+#include <linux/filter.h>
+
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "rules/check.h"
+#include "rules/packet_filter.h"
 #include "workers/steering_text.h"
 
 namespace fettle {
@@ -131,6 +135,23 @@ Words flags(const Condition& condition) {
   return out;
 }
 
+// xt_bpf runs a filter's own program, from the IP header on, as fettle does.
+Words filters(const Condition& condition) {
+  constexpr size_t kMostInstructions = 64;  // XT_BPF_MAX_NUM_INSTR
+  Words out;
+  for (const Operand& operand : condition.any_of) {
+    const FilterProgram& program = std::get<FilterMatch>(operand).program;
+    if (program.size() > kMostInstructions) return {""};
+    std::string code = fmt::format("{}", program.size());
+    for (const uint64_t word : program) {
+      const auto at = std::bit_cast<sock_filter>(word);
+      code += fmt::format(",{} {} {} {}", at.code, at.jt, at.jf, at.k);
+    }
+    out.push_back(fmt::format("-m bpf --bytecode \"{}\"", code));
+  }
+  return out;
+}
+
 Words lengths(const Condition& condition) {
   Words out;
   for (const Range& range : steering_ranges(condition))
@@ -190,6 +211,8 @@ Words alternatives(const Condition& condition, Family family) {
                           std::get<Range>(condition.any_of.front()).low)};
     case Key::kTcpFlags:
       return flags(condition);
+    case Key::kFilter:
+      return filters(condition);
     default:
       return {""};
   }

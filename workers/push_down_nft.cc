@@ -72,30 +72,27 @@ class Writer {
     for (const Match* any : all_of(*match))
       if (!check_bytes(*any)) return;
     const Ways ways = nft_rules_of(*match);
-    const std::string next = add_guard(*match);
+    add_chain(base_);
+    add_guard(*match);
     if (match->none_of.empty() && ways.size() == 1) {
-      add_jump(fmt::format("{}jump {}", ways.front(), next));
+      add_jump(fmt::format("{}jump {}", ways.front(), base_));
       return;
     }
     const std::string asking = base_ + "_match";
     add_chain(asking);
     for (const Match& none : match->none_of)
       for (const std::string& way : nft_rules_of(none)) add_rule(asking, way + "return");
-    for (const std::string& way : ways) add_rule(asking, fmt::format("{}goto {}", way, next));
+    for (const std::string& way : ways) add_rule(asking, fmt::format("{}goto {}", way, base_));
     add_jump(fmt::format("jump {}", asking));
   }
 
-  // The chain behind the match. Where the kernel reads a port it does not look whether a later
-  // fragment has one (nft_payload_fast_eval()).
-  std::string add_guard(const Match& match) {
+  // Where the kernel reads a port it does not look whether a later fragment has one
+  // (nft_payload_fast_eval()).
+  void add_guard(const Match& match) {
     if (!excludes_by_transport(match) && std::ranges::none_of(match.all_of, reads_transport))
-      return base_;
-    const std::string guard = base_ + "_whole";
-    add_chain(guard);
-    add_rule(guard, "ip frag-off & 0x1fff != 0 return");
-    add_rule(guard, "frag frag-off != 0 return");
-    add_rule(guard, "goto " + base_);
-    return guard;
+      return;
+    if (scope_.ipv4) add_rule(base_, "ip frag-off & 0x1fff != 0 return");
+    if (scope_.ipv6) add_rule(base_, "frag frag-off != 0 return");
   }
 
   static std::vector<const Match*> all_of(const Match& match) {
@@ -122,7 +119,6 @@ class Writer {
 
   void try_steps() {
     chain_ = base_;
-    add_chain(chain_);
     add_rule(chain_, fmt::format("counter comment \"{}\"",
                                  steering_comment({{}, {rule_.name}, false}, 100)));
     for (const Step& step : rule_.steps) {

@@ -15,6 +15,25 @@ for name in dns-doctoring ftp http-headers keep-alive-text mss-clamping print-se
 done
 try_recipe icmp-errors --around wan
 try_recipe ftp --around lan
+# What no match of iptables says, a filter's own program does (xt_bpf).
+cat >"$work/filter.toml" <<'RULES'
+[[rule]]
+match = { filter = ["udp port 1331 and net 10.0.0.0/8", "ip6 and tcp dst port 25"] }
+steps = [ { set = { ttl = 33 } } ]
+[[test]]
+packet = { protocol = "udp", src = "10.9.1.2", dst = "203.0.113.9", src-port = 1331, payload = "00" }
+expect = { ttl = 33 }
+[[test]]
+packet = { protocol = "udp", src = "172.16.1.2", dst = "203.0.113.9", src-port = 1331, payload = "00" }
+expect = {}
+[[test]]
+packet = { protocol = "tcp", src = "fd00::9", dst = "2001:db8::9", dst-port = 25, payload = "00" }
+expect = { ttl = 33 }
+RULES
+own=$recipes recipes=$work
+try_recipe filter
+recipes=$own
+expect_match "a filter is the kernel's" "$(steer --rules "$work/filter.toml")" '-m bpf --bytecode'
 try_entering
 try_load 20000
 try_run 10000
