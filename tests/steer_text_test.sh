@@ -104,5 +104,35 @@ refused 64 '9:3' --rules "$work/both.toml" --hook forward --queue-balance 9:3
 refused 66 'no-such' --rules "$work/no-such.toml"
 printf '[[rule]]\nmatch = { protocol = "tcp" }\nsteps = [ { replace = "a", with = "b" } ]\n' >"$work/stream.toml"
 refused 64 'found cpu, expected address or flow' --rules "$work/stream.toml" --queue-balance 0:1 --spread cpu
+refused 64 'found 1 of 1 rules that need the queue' --rules "$work/stream.toml" --push-down --apply
+printf '[defaults]\nbypass-mark = "0x10/0x30"\n[[rule]]\nmatch = { protocol = "udp" }\nsteps = [ { bypass = true } ]\n' >"$work/bypass.toml"
+refused 64 'found 0x1f, expected the bits of bypass-mark' --rules "$work/bypass.toml" --mark-mask 0x1f
+refused 64 'found --mark-mask 0xff, expected none' --rules "$work/bypass.toml" --mark-mask 0xff --tool iptables \
+  --spread flow --queue-balance 0:1
+
+steer --push-down <<'RULES'
+[table.hosts]
+"10.9.1.2" = "198.51.100.1"
+"10.9.4.0/24" = "198.51.101.0/24"
+[[rule]]
+name = "keep-alive"
+match = { protocol = "udp", dst-port = 1331, family = "ipv4" }
+steps = [ { translate = "hosts", at = 4 } ]
+on-miss = "drop"
+[[rule]]
+name = "by pattern"
+match = { protocol = "tcp", payload = "x" }
+steps = [ "drop" ]
+RULES
+rule='add rule inet fettle'
+has "asked once" "$rule forward meta l4proto udp th dport 1331 meta nfproto ipv4 jump forward_r1"
+has "no later fragment" "$rule forward_r1 ip frag-off & 0x1fff != 0 return"
+has "hosts are a map" \
+  "$rule forward_r1_1 @ih,32,32 set @ih,32,32 map { 0x0a090102 : 0xc6336401 } goto forward_r1_1_on"
+has "prefixes keep the host's bits" \
+  "$rule forward_r1_1 @ih,32,32 & 0xffffff00 == 0x0a090400 @ih,32,32 set @ih,32,32 & 0x000000ff | 0xc6336500 goto forward_r1_1_on"
+has "a miss" "$rule forward_r1_1 drop"
+has "the rest is queued" "$rule forward meta l4proto tcp counter queue flags bypass to 0 comment \"by pattern\""
+grep -q '"by pattern" is left to the queue: key: payload' "$work/said" || fail "not said why: $(cat "$work/said")"
 [ $failures = 0 ] || exit 1
-printf 'steer: 21 expectations met\n'
+printf 'steer: 31 expectations met\n'

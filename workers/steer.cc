@@ -21,6 +21,7 @@ namespace {
 
 struct Flags {
   std::string rules, queues = "0", tool = "nft", hook, around, spread, name = "fettle";
+  uint32_t mark_mask = ~0u;
   bool fail_closed = false, push_down = false, apply = false, remove = false;
 };
 
@@ -80,6 +81,26 @@ Result<SteeringTarget> target_of(const Flags& flags, const SteeringPlan& plan) {
   return out;
 }
 
+// Bits of marks that are not fettle's are somebody else's.
+Result<void> check_marks(const Flags& flags, const SteeringPlan& plan,
+                         const SteeringTarget& target) {
+  if (plan.bypass_mark && (plan.bypass_mark->mask & ~flags.mark_mask) != 0) {
+    return fail(ErrorCode::kUsage,
+                fmt::format("--mark-mask: found {:#x}, expected the bits of bypass-mark in {}, "
+                            "{:#x}, among them",
+                            flags.mark_mask, flags.rules, plan.bypass_mark->mask));
+  }
+  const bool hashes = tool_of(flags) == SteeringTool::kIptables &&
+                      target.spread == SteeringSpread::kFlow && target.last > target.first;
+  if (hashes && flags.mark_mask != ~0u) {
+    return fail(ErrorCode::kUsage,
+                fmt::format("--spread flow: found --mark-mask {:#x}, expected none: iptables "
+                            "leaves a flow's hash in the whole mark of its packets (HMARK)",
+                            flags.mark_mask));
+  }
+  return {};
+}
+
 void print_text(const SteeringPlan& plan, const SteeringTarget& target, SteeringTool tool,
                 const Flags& flags) {
   fmt::print("# fettle {}: steer --rules {} --queue-balance {}\n", version(), flags.rules,
@@ -136,6 +157,7 @@ Result<void> steer(const Flags& flags) {
   if (!plan) return std::unexpected(plan.error());
   const auto target = target_of(flags, *plan);
   if (!target) return std::unexpected(target.error());
+  if (const auto marks = check_marks(flags, *plan, *target); !marks) return marks;
   for (const std::string& note : plan->notes) fmt::print(stderr, "fettle: note: {}\n", note);
   if (const auto alone = check_push_down(flags, rules->parsed.set, *plan); !alone) return alone;
   if (flags.apply) return apply_steering(*plan, *target, tool);
@@ -171,6 +193,10 @@ void add_steer_command(CLI::App& app, int* exit_code) {
                    "Over the queues: by CPU, by both addresses, or by addresses and ports")
       ->option_text("cpu|address|flow (by the rules)")
       ->check(CLI::IsMember({"cpu", "address", "flow"}));
+  command
+      ->add_option("--mark-mask", flags->mark_mask,
+                   "Bits of packets' and connections' marks that the rules may write")
+      ->option_text("MASK (0xffffffff)");
   command->add_flag("--push-down", flags->push_down,
                     "Have the firewall itself do what it can do exactly");
   command->add_option("--name", flags->name, "Of nft's table, and what iptables' chains begin with")

@@ -78,4 +78,34 @@ for v in 4 6; do
 done
 fettle_stop
 expect_equal "exit status" "$fettle_status" 0
+
+# The same by rules that fettle enters, beside somebody else's bits of the connection's mark.
+command -v conntrack >/dev/null || skip "conntrack is not there: deploy/install-dependencies --tests"
+for table in FORWARD POSTROUTING; do firewall "$router" -t mangle -F $table; done
+firewall "$router" -t mangle -A PREROUTING -i lan -j CONNMARK --set-xmark 0x300/0x300
+tools=iptables
+in_router nft add table inet probe \; add chain inet probe c \; add rule inet probe c queue to 9 2>"$work/nft.log" &&
+  tools="iptables nft"
+in_router nft delete table inet probe 2>/dev/null || true
+for tool in $tools; do
+  in_router conntrack -F >"$work/conntrack.log" 2>&1
+  fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --steer "$tool"
+  wait_for 10 log_has fettle 'steering: ' || die "run --steer does not say what it entered"
+  for port in 5000 5001; do
+    start receiver "$server" "$traffic" receive "at=$server_address4" port=$port
+    receiver_pid=$started
+    wait_for 5 log_has receiver listening || die "the receiver does not listen"
+    start sender "$client" "$traffic" send "to=$server_address4" port=$port count=$count rate=400
+    sender_pid=$started
+    wait "$sender_pid" || die "the sender failed"
+    traffic_stop >/dev/null
+    expect_equal "steered by $tool, port $port: lost" "$lost" 0
+    most=$((port == 5000 ? count / (SLOWNESS > 1 ? 1 : 4) : count)) least=$((port == 5000 ? 1 : count))
+    expect_between "steered by $tool, port $port: queued of $count" "$(report receiver first)" $least $most
+  done
+  marks=$(in_router conntrack -L -p udp 2>/dev/null | sed -n 's/.*dport=\(500[01]\) .*mark=\([0-9]*\).*/\1 \2/p' | sort -u)
+  expect_equal "steered by $tool: marks of connections" "$(echo $marks)" "5000 $((0x310)) 5001 $((0x300))"
+  fettle_stop
+  expect_equal "exit status" "$fettle_status" 0
+done
 live_end
