@@ -15,6 +15,7 @@ for name in dns-doctoring ftp http-headers keep-alive-text mss-clamping print-se
 done
 try_recipe icmp-errors --around wan
 try_recipe ftp --around lan
+try_recipe print-server-keepalive --spread flow
 # What no match of iptables says, a filter's own program does (xt_bpf).
 cat >"$work/filter.toml" <<'RULES'
 [[rule]]
