@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "rules/vocabulary.h"
 #include "workers/commands.h"
 #include "workers/log.h"
 #include "workers/push_down.h"
@@ -33,7 +34,7 @@ struct RunFlags {
   bool no_conntrack = false;
   bool no_self_test = false;
   bool no_sandbox = false;
-  std::string steer, steer_around;
+  std::string steer, steer_hook, steer_around;
   bool push_down = false;
   uint32_t copy_range = 0;
   uint32_t watchdog = 2000;
@@ -65,6 +66,10 @@ Result<RunOptions> finish_options(const RunFlags& flags, bool copy_range_given) 
     options.steer = RunOptions::Steer{
         .tool = flags.steer == "nft" ? SteeringTool::kNft : SteeringTool::kIptables,
         .wish = {.hook = std::nullopt, .around = flags.steer_around, .push_down = {}}};
+    if (!flags.steer_hook.empty()) {
+      const Word* hook = find_word(WordGroup::kHook, flags.steer_hook);
+      options.steer->wish.hook = Hook{static_cast<uint8_t>(hook->number)};
+    }
     if (flags.push_down)
       options.steer->wish.push_down = rule_writer(options.steer->tool, options.steer->name);
   }
@@ -94,6 +99,12 @@ void add_steering_flags(CLI::App* command, RunFlags* flags) {
                        "reload, take them away before the end (fettle steer)")
           ->option_text("nft|iptables")
           ->check(CLI::IsMember({"nft", "iptables"}));
+  command
+      ->add_option("--steer-hook", flags->steer_hook,
+                   "With --steer: where rules are met that name no hook (default: by their steps)")
+      ->option_text("HOOK")
+      ->check(CLI::IsMember({"prerouting", "input", "forward", "output", "postrouting"}))
+      ->needs(steer);
   command
       ->add_option("--steer-around", flags->steer_around,
                    "With --steer: as fettle steer's --around")

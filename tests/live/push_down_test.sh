@@ -74,7 +74,7 @@ fi
 # Some by the firewall, the others by the queue behind it: fettle run enters the one and leaves them out of the other.
 mixed() { # title rules pushed
   local judged
-  fettle_start "$router" --rules "$2" --queue-balance 0:1 --steer "$tool" --push-down
+  fettle_start "$router" --rules "$2" --queue-balance 0:1 --steer "$tool" --steer-hook forward --push-down
   wait_for 10 log_has fettle 'steering: ' || fail "run --steer does not say what it entered"
   expect_match "$1: $3 of them by the firewall" "$(cat "$work/fettle.log")" "the firewall carries out $3 rules"
   pass_by "$work/some.pcap"
