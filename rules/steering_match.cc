@@ -93,6 +93,17 @@ Condition protocols(const std::vector<bool>& of) {
   return out;
 }
 
+// The protocols that the keys of a match leave, where these are not all. Nothing: it never holds.
+std::optional<Match> protocols_of(const Match& match) {
+  const Scope scope = scope_of(match);
+  const bool some = std::ranges::find(scope.protocols, true) != scope.protocols.end();
+  if (!some || (!scope.ipv4 && !scope.ipv6)) return std::nullopt;
+  Match out;
+  if (std::ranges::find(scope.protocols, false) != scope.protocols.end())
+    out.all_of.push_back(protocols(scope.protocols));
+  return out;
+}
+
 bool asks_ports(Key key) {
   return key == Key::kSrcPort || key == Key::kDstPort || key == Key::kPort;
 }
@@ -212,34 +223,26 @@ bool is_tcp_alone(const Match& match) {
 }
 
 std::optional<Match> loosened(const Match& match, Hook hook) {
-  const Scope scope = scope_of(match);
-  const bool some = std::ranges::find(scope.protocols, true) != scope.protocols.end();
-  if (!some || (!scope.ipv4 && !scope.ipv6)) return std::nullopt;
-  Match out;
-  if (std::ranges::find(scope.protocols, false) != scope.protocols.end())
-    out.all_of.push_back(protocols(scope.protocols));
+  std::optional<Match> out = protocols_of(match);
+  if (!out) return std::nullopt;
   for (const Condition& condition : match.all_of) {
     if (condition.key == Key::kOut && !is_routed(hook)) return std::nullopt;
     // The kernel tells it behind routing, too, and iptables cannot ask for it there.
     if (condition.key == Key::kIn && (hook == Hook::kOutput || hook == Hook::kPostrouting))
       continue;
-    if (auto firewalls = loosened(condition)) out.all_of.push_back(std::move(*firewalls));
+    if (auto firewalls = loosened(condition)) out->all_of.push_back(std::move(*firewalls));
   }
   return out;
 }
 
 std::optional<Match> spelled_out(const Match& match, bool places) {
-  const Scope scope = scope_of(match);
-  const bool some = std::ranges::find(scope.protocols, true) != scope.protocols.end();
-  if (!some || (!scope.ipv4 && !scope.ipv6)) return std::nullopt;
-  Match out;
-  if (std::ranges::find(scope.protocols, false) != scope.protocols.end())
-    out.all_of.push_back(protocols(scope.protocols));
+  std::optional<Match> out = protocols_of(match);
+  if (!out) return std::nullopt;
   for (const Condition& condition : match.all_of)
     if ((places || condition.key != Key::kHook) && condition.key != Key::kProtocol)
-      out.all_of.push_back(condition);
+      out->all_of.push_back(condition);
   for (const Match& none : match.none_of)
-    if (auto excluded = spelled_out(none, true)) out.none_of.push_back(std::move(*excluded));
+    if (auto excluded = spelled_out(none, true)) out->none_of.push_back(std::move(*excluded));
   return out;
 }
 

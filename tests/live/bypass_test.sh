@@ -42,6 +42,20 @@ for _ in range(5):
         assert end.recv(100) == b"question"
 PYTHON
 
+# send TITLE ADDRESS PORT: a flow, of which nothing is lost. Sets `least` and `most` that are queued of it: the first;
+# and as many as come before its verdict on a machine that is busy elsewhere.
+send() {
+  start receiver "$server" "$traffic" receive "at=$2" port="$3"
+  receiver_pid=$started
+  wait_for 5 log_has receiver listening || die "the receiver does not listen"
+  start sender "$client" "$traffic" send "to=$2" port="$3" count=$count rate=400
+  sender_pid=$started
+  wait "$sender_pid" || die "the sender failed"
+  traffic_stop >/dev/null
+  expect_equal "$1: lost" "$lost" 0
+  most=$(($3 == 5000 ? count / (SLOWNESS > 1 ? 1 : 4) : count)) least=$(($3 == 5000 ? 1 : count))
+}
+
 fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1
 firewall "$router" -t mangle -A FORWARD -m connmark --mark 0x10/0x10 -m comment --comment passes -j ACCEPT ||
   skip "the kernel has no connmark match"
@@ -54,18 +68,9 @@ for v in 4 6; do
   address="server_address$v"
   for port in 5000 5001; do
     firewall "$router" -t mangle -Z FORWARD
-    start receiver "$server" "$traffic" receive "at=${!address}" port=$port
-    receiver_pid=$started
-    wait_for 5 log_has receiver listening || die "the receiver does not listen"
-    start sender "$client" "$traffic" send "to=${!address}" port=$port count=$count rate=400
-    sender_pid=$started
-    wait "$sender_pid" || die "the sender failed"
-    traffic_stop >/dev/null
-    expect_equal "IPv$v, port $port: lost" "$lost" 0
+    send "IPv$v, port $port" "${!address}" $port
     queued=$(counted "$router" $tables mangle queued)
     expect_equal "IPv$v, port $port: changed are those that were queued" "$(report receiver first)" "$queued"
-    # The first; and as many as come before its verdict on a machine that is busy elsewhere.
-    most=$((port == 5000 ? count / (SLOWNESS > 1 ? 1 : 4) : count)) least=$((port == 5000 ? 1 : count))
     expect_between "IPv$v, port $port: queued of $count" "$queued" $least $most
     expect_equal "IPv$v, port $port: pass by the queue" "$(counted "$router" $tables mangle passes)" $((count - queued))
   done
@@ -92,19 +97,11 @@ for tool in $tools; do
   fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0:1 --steer "$tool"
   wait_for 10 log_has fettle 'steering: ' || die "run --steer does not say what it entered"
   for port in 5000 5001; do
-    start receiver "$server" "$traffic" receive "at=$server_address4" port=$port
-    receiver_pid=$started
-    wait_for 5 log_has receiver listening || die "the receiver does not listen"
-    start sender "$client" "$traffic" send "to=$server_address4" port=$port count=$count rate=400
-    sender_pid=$started
-    wait "$sender_pid" || die "the sender failed"
-    traffic_stop >/dev/null
-    expect_equal "steered by $tool, port $port: lost" "$lost" 0
-    most=$((port == 5000 ? count / (SLOWNESS > 1 ? 1 : 4) : count)) least=$((port == 5000 ? 1 : count))
+    send "steered by $tool, port $port" $server_address4 $port
     expect_between "steered by $tool, port $port: queued of $count" "$(report receiver first)" $least $most
   done
-  marks=$(in_router conntrack -L -p udp 2>/dev/null | sed -n 's/.*dport=\(500[01]\) .*mark=\([0-9]*\).*/\1 \2/p' | sort -u)
-  expect_equal "steered by $tool: marks of connections" "$(echo $marks)" "5000 $((0x310)) 5001 $((0x300))"
+  marks=$(in_router conntrack -L -p udp 2>/dev/null | sed -n 's/.*dport=\(500[01]\) .*mark=\([0-9]*\).*/\1 \2/p' | sort -u | xargs)
+  expect_equal "steered by $tool: marks of connections" "$marks" "5000 $((0x310)) 5001 $((0x300))"
   fettle_stop
   expect_equal "exit status" "$fettle_status" 0
 done
