@@ -30,11 +30,11 @@ typedef struct ipq_packet_msg {
   unsigned long mark;
   long timestamp_sec; /* when it arrived; one of this host's own, when it was read */
   long timestamp_usec;
-  unsigned int hook;          /* NF_INET_PRE_ROUTING ... NF_INET_POST_ROUTING */
-  char indev_name[IFNAMSIZ];  /* empty where there is none */
-  char outdev_name[IFNAMSIZ]; /* likewise */
-  unsigned short hw_protocol; /* network order */
-  unsigned short hw_type;     /* ARPHRD_..., of the device that it came in by */
+  unsigned int hook;             /* NF_INET_PRE_ROUTING ... NF_INET_POST_ROUTING */
+  char indev_name[IF_NAMESIZE];  /* empty where there is none */
+  char outdev_name[IF_NAMESIZE]; /* likewise */
+  unsigned short hw_protocol;    /* network order */
+  unsigned short hw_type;        /* ARPHRD_..., of the device that it came in by */
   unsigned char hw_addrlen;
   unsigned char hw_addr[8];
   size_t data_len;                       /* 0 with IPQ_COPY_META */

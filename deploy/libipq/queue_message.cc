@@ -38,8 +38,9 @@ size_t least_size(uint16_t attribute) {
 }
 
 void gather(const nlmsghdr* header, Attributes& attributes) {
-  // mnl_attr_for_each, which is C alone.
-  const auto* const end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
+  // mnl_attr_for_each, which is C alone, and ends behind the padding that a last attribute need not
+  // have.
+  const auto* const end = reinterpret_cast<const char*>(header) + header->nlmsg_len;
   const auto* attribute =
       static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof(nfgenmsg)));
   for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)));
@@ -115,7 +116,11 @@ KernelMessage read_message(std::span<const std::byte> datagram) {
   KernelMessage message;
   const auto* const header =
       static_cast<const nlmsghdr*>(static_cast<const void*>(datagram.data()));
-  if (!mnl_nlmsg_ok(header, static_cast<int>(datagram.size()))) return message;
+  // mnl_nlmsg_ok takes a length beyond 2^31 for a negative one, and so for one that fits.
+  if (!mnl_nlmsg_ok(header, static_cast<int>(datagram.size())) ||
+      header->nlmsg_len > datagram.size()) {
+    return message;
+  }
   if (header->nlmsg_type == NLMSG_ERROR) {
     if (mnl_nlmsg_get_payload_len(header) < sizeof(nlmsgerr)) return message;
     const auto* const answer = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
