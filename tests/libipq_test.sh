@@ -22,8 +22,7 @@ expect() {  # what found wanted
   fi
 }
 
-cmake -DCMAKE_INSTALL_LOCAL_ONLY=ON -DCMAKE_INSTALL_COMPONENT=libipq "-DCMAKE_INSTALL_PREFIX=$work/tree" \
-  -P "$build/deploy/libipq/cmake_install.cmake" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+cmake --install "$build" --prefix "$work/tree" --component libipq >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 library=$(find "$work/tree" -name libipq.so.0)
 [ -n "$library" ] || { printf '  FAIL  no libipq.so.0 is installed\n'; find "$work/tree"; exit 1; }
 folder=$(dirname "$library")
