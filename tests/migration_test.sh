@@ -5,7 +5,7 @@
 #   migration_test.sh FETTLE
 set -euo pipefail
 export LC_ALL=C.UTF-8
-fettle=$1
+fettle=$(realpath "$1")
 tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d /tmp/fettle-migration.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """What deploy/migration.md's programs and rules are to be given, and what came of it.
 
-  migration_packets.py keepalives|answers|texts COUNT   sends; datagrams that are in the tables, and others
-  migration_packets.py compare ONE OTHER                are two captures of Ethernet the same from the IP headers on?
+  migration_packets.py keepalives|answers|texts|damaged COUNT   sends; datagrams that are in the tables, and others
+  migration_packets.py compare ONE OTHER                        are two captures of Ethernet the same from the IP headers on?
 """
 import socket
 import struct
@@ -51,6 +51,14 @@ def texts(count):
         yield datagram(n, "10.9.1.2", CENTRAL, 9999, kinds[n % len(kinds)].format(n).encode())
 
 
+def damaged(count):
+    """Keep-alives of a print server that is in the table, with checksums that are wrong."""
+    for n in range(count):
+        packet = bytearray(datagram(n, "10.20.0.11", CENTRAL, 1331, b"KA\1\0" + socket.inet_aton("10.20.0.11") + bytes(4)))
+        packet[27] ^= 0x55
+        yield bytes(packet)
+
+
 def send(packets):
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     for packet in packets:
@@ -81,4 +89,4 @@ def compare(one, other):
 if sys.argv[1] == "compare":
     compare(*sys.argv[2:4])
 else:
-    send({"keepalives": keepalives, "answers": answers, "texts": texts}[sys.argv[1]](int(sys.argv[2])))
+    send({"keepalives": keepalives, "answers": answers, "texts": texts, "damaged": damaged}[sys.argv[1]](int(sys.argv[2])))
