@@ -37,8 +37,8 @@ typedef struct ipq_packet_msg {
   unsigned short hw_type;        /* ARPHRD_..., of the device that it came in by */
   unsigned char hw_addrlen;
   unsigned char hw_addr[8];
-  size_t data_len;                       /* 0 with IPQ_COPY_META */
-  __extension__ unsigned char payload[]; /* the packet from its IP header on */
+  size_t data_len;                        /* 0 with IPQ_COPY_META */
+  __extension__ unsigned char payload[0]; /* the packet from its IP header on */
 } ipq_packet_msg_t;
 
 enum { IPQ_COPY_NONE, IPQ_COPY_META, IPQ_COPY_PACKET };
