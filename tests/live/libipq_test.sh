@@ -161,6 +161,18 @@ expect_match "IPv4: what the program is told" "$(cat "$work/mangler4.log")" \
 expect_equal "IPv4: its count" "$(tail -n 1 "$work/mangler4.log")" "packets=$count changed=$count"
 expect_equal "IPv4: its end" "$program_status" 0
 
+# A packet's time is that of its arrival, not that of its reading.
+program_start late 0 "$programs/ipq_mangler" 4 $client_address4 $outside4
+kill -STOP "$program_pid"
+came=$(date +%s)
+in_client "$python" "$work/keepalives.py" $client_address4 $server_address4 1
+sleep 2.5
+kill -CONT "$program_pid"
+wait_for 5 log_has late time= || fail "the program reads no packet"
+program_stop
+expect_between "seconds between a packet's arrival and its time" \
+  $(($(sed -n 's/.* time=//p' "$work/late.log") - came)) 0 1
+
 # One program for each family, as it was; both queues by their variables.
 no_queue --dport 1331
 in_router iptables -t mangle -A FORWARD -p udp --dport 1331 -j NFQUEUE --queue-num 4
