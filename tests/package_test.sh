@@ -50,6 +50,7 @@ for file in usr/sbin/fettle usr/lib/systemd/system/fettle.service etc/fettle/rul
   usr/share/doc/fettle/changelog.Debian.gz; do
   is_file "$work/root" $file
 done
+expect "libipq is not in it" "$(dpkg-deb -c "$deb" | grep libipq || true)" ""
 expect "its unit is what the tests run" "$(diff "$deploy/systemd/fettle.service" \
   "$work/root/usr/lib/systemd/system/fettle.service" 2>&1 || true)" ""
 user=()

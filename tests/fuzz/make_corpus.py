@@ -283,7 +283,8 @@ def capture_files(captures):
 
 TARGETS = {
     "program": program, "packet": packet, "stream": stream, "nfqueue_codec": nfqueue_codec, "pattern": pattern,
-    "filter": filters, "classifier": classifier, "messages": messages, "rules": files, "capture": capture_files,
+    "libipq": nfqueue_codec, "filter": filters, "classifier": classifier, "messages": messages, "rules": files,
+    "capture": capture_files,
     "dns_message": lambda captures: (payload for port, payload in texts() if port == 53),
     "sip_message": lambda captures: (payload for port, payload in texts() if port == 5060),
     "text_message": lambda captures: (payload for port, payload in texts() if port in (80, 5060)),
