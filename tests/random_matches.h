@@ -52,6 +52,12 @@ class RandomMatches {
  public:
   RandomMatches(Random& random, std::vector<Key> keys) : random_(random), keys_(std::move(keys)) {}
 
+  // Some filters ask for protocols and addresses by name.
+  RandomMatches& with_named_filters() {
+    names_filters_ = true;
+    return *this;
+  }
+
   Match match(uint32_t most_keys, uint32_t longest) {
     Match out = conditions(most_keys, longest);
     while (random_.one_in(4)) out.none_of.push_back(conditions(2, longest));
@@ -172,7 +178,7 @@ class RandomMatches {
     FilterMatch out{.expression = fmt::format("ip{}[{}] & 15 = {}", random_.one_in(2) ? "" : "6",
                                               random_.below(60), random_.below(8)),
                     .program = {}};
-    if (random_.one_in(3)) {
+    if (names_filters_ && random_.one_in(3)) {
       out.expression =
           fmt::format("{} and not net {}.0.0.0/8",
                       random_.one_in(2) ? "tcp" : "udp port 3 or icmp6", random_.below(12));
@@ -184,6 +190,7 @@ class RandomMatches {
 
   Random& random_;
   std::vector<Key> keys_;
+  bool names_filters_ = false;
 };
 
 ByteVector random_packet(Random& random);

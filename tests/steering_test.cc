@@ -46,6 +46,7 @@ Step step_of(Random& random) {
 
 RuleSet random_set(Random& random) {
   RandomMatches matches(random, kKeys);
+  matches.with_named_filters();
   RuleSet set;
   set.files = {"random"};
   for (uint32_t i = 0, count = 1 + random.below(8); i < count; ++i) {
