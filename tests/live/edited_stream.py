@@ -99,6 +99,7 @@ def serve(address, port, seed, kind):
     listener.settimeout(TIMEOUT)
     connection, _ = listener.accept()
     connection.settimeout(TIMEOUT)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # in two hours, or as the namespace has it
     digest = hashlib.sha256()
     total, wrong_at, lines, broken = 0, -1, 0, "no"
     wanted = b""
@@ -126,6 +127,12 @@ def serve(address, port, seed, kind):
     print(f"bytes={total} sha256={digest.hexdigest()} wrong_at={wrong_at} lines={lines} broken={broken}")
 
 
+def note_end(result, error):
+    """Of two threads the first is told why; the other one finds the connection closed."""
+    if result["broken"] == "no":
+        result["broken"] = type(error).__name__
+
+
 def read_lines(connection, kind, result):
     data, number, wrong_at = b"", 0, -1
     try:
@@ -137,7 +144,7 @@ def read_lines(connection, kind, result):
                     print(f"acknowledgement {number}: found {text!r}", flush=True)
                 number += 1
     except OSError as error:
-        result["broken"] = type(error).__name__
+        note_end(result, error)
     result.update(lines=number, lines_wrong_at=wrong_at)
 
 
@@ -175,7 +182,7 @@ def send(address, port, seed, kind, size):
             arriving += len(after)
         connection.shutdown(socket.SHUT_WR)
     except OSError as error:
-        result["broken"] = type(error).__name__
+        note_end(result, error)
         connection.close()
     reader.join()
     report = " ".join(f"{key}={value}" for key, value in result.items())

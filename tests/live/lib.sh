@@ -19,6 +19,7 @@ export PATH=/usr/sbin:/sbin:/usr/bin:/bin
 client=fettle$$-client
 router=fettle$$-router
 server=fettle$$-server
+spaces=("$client" "$router" "$server") # a test that makes more of them adds their names
 client_address4=10.1.0.2
 client_address6=fd00:1::2
 server_address4=10.2.0.2
@@ -92,7 +93,7 @@ cleanup() {
   trap '' INT TERM
   set +e
   for pid in "${pids[@]}"; do end_process "$pid"; done 2>/dev/null
-  for ns in "$client" "$router" "$server"; do
+  for ns in "${spaces[@]}"; do
     [ -e "/run/netns/$ns" ] || continue
     for pid in $(ip netns pids "$ns"); do kill -KILL "$pid"; done 2>/dev/null
     ip netns del "$ns"

@@ -5,54 +5,21 @@
 #   PACKAGES=build package_test.sh   the build folder, in which Debian is kept, for the next time
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/container_lib.sh"
+. "$(dirname "$0")/debian_lib.sh"
 
-build=${PACKAGES:-$root_dir/build}
 live_begin "the package on a fresh Debian 12"
-for tool in cpack dpkg-deb dpkg-shlibdeps debootstrap; do
-  command -v $tool >/dev/null || skip "$tool is not there: deploy/install-dependencies --tests"
-done
-[ -e "$build/CPackConfig.cmake" ] || skip "$build makes no package"
+debian_begin
 
 # ---- the packages: this version, and a later one ----------------------------------------------
 files=$work/files
 mkdir -p "$files/packages"
-make_package() {  # folder option...
-  (cd "$build" && cpack -G DEB -B "$work/$1" "${@:2}") >"$work/cpack.log" 2>&1 || die "cpack failed"
-  package=$(basename "$work/$1"/*.deb)
-  mv "$work/$1/$package" "$files/packages/"
-}
 make_package later -D CPACK_PACKAGE_VERSION=999.0
 later=$package
 make_package now
+mv "$work/later/$later" "$work/now/$package" "$files/packages/"
 deb=$files/packages/$package
 version=$(dpkg-deb -f "$deb" Version)
-depends="$(dpkg-deb -f "$deb" Depends), dbus, iptables"
-
-# ---- Debian, with what the package depends on -------------------------------------------------
-mirror=$(apt-get indextargets --format "\$(REPO_URI)" "Codename: bookworm" 2>/dev/null | head -n 1)
-[ -n "$mirror" ] || skip "apt knows no source of Debian 12 (bookworm)"
-debian=$build/debian-$(printf '%s\n' "$mirror $depends" | sha256sum | cut -c 1-12)
-in_debian() { env -i PATH="$PATH" DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$debian.new" "$@"; }
-make_debian() {
-  debootstrap --variant=minbase bookworm "$debian.new" "$mirror"
-  apt-config dump | grep -iE '^Acquire::https?::proxy' >"$debian.new/etc/apt/apt.conf.d/01proxy" || true
-  mount -t proc proc "$debian.new/proc"
-  in_debian apt-get -q update
-  in_debian apt-get -qy --no-install-recommends satisfy "$depends"
-  in_debian apt-get clean
-}
-if [ ! -e "$debian" ]; then
-  rm -rf "$build"/debian-*
-  # Its mounts end with it.
-  export -f make_debian in_debian
-  export debian mirror depends
-  if ! unshare --mount bash -euo pipefail -c make_debian >"$work/debian.log" 2>&1; then
-    rm -rf "$debian.new"
-    skip "Debian 12 cannot be had from $mirror: $(tail -n 1 "$work/debian.log")"
-  fi
-  mv "$debian.new" "$debian"
-  printf '        Debian 12 is there, after %d s\n' $SECONDS
-fi
+debian_with "$deb"
 
 # ---- installed --------------------------------------------------------------------------------
 container_start "$debian"
