@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "workers/control_peer.h"
 
@@ -105,6 +106,17 @@ gid_t wanted_group() {
   return user != nullptr ? user->pw_gid : static_cast<gid_t>(-1);
 }
 
+// False: it cannot be done, and not for want of the right to. Without that, the socket stays its
+// owner's alone.
+bool give_to_group(const std::string& path) {
+  if (lchown(path.c_str(), static_cast<uid_t>(-1), wanted_group()) == 0) return true;
+  if (errno != EPERM) return false;
+  spdlog::warn(
+      "control socket: found no right to give it to group fettle (CAP_CHOWN), so that only this "
+      "process's user and root may use it");
+  return true;
+}
+
 // Listens under a name that nobody looks for, which then becomes `path`.
 Result<void> listen_at(int fd, const std::string& path, struct stat* made) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
@@ -115,9 +127,9 @@ Result<void> listen_at(int fd, const std::string& path, struct stat* made) {
   const bool bound = bind(fd, generic(*address), sizeof *address) == 0;
   umask(mask);
   if (!bound) return failed(ErrorCode::kCannotCreate, path, "cannot make it");
-  const bool done = lchown(temporary.c_str(), static_cast<uid_t>(-1), wanted_group()) == 0 &&
-                    chmod(temporary.c_str(), kMode) == 0 && lstat(temporary.c_str(), made) == 0 &&
-                    listen(fd, kBacklog) == 0 && rename(temporary.c_str(), path.c_str()) == 0;
+  const bool done = give_to_group(temporary) && chmod(temporary.c_str(), kMode) == 0 &&
+                    lstat(temporary.c_str(), made) == 0 && listen(fd, kBacklog) == 0 &&
+                    rename(temporary.c_str(), path.c_str()) == 0;
   if (done) return {};
   const auto error = failed(ErrorCode::kCannotCreate, path, "cannot set it up");
   unlink(temporary.c_str());
