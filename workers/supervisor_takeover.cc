@@ -156,8 +156,10 @@ void Supervisor::succeed(Queue& queue) {
 void Supervisor::on_former_exit(Queue& queue) {
   const bool clean = former_head(queue).finished.load(std::memory_order_acquire) == 1;
   queue.former = {};
-  queue.former_page = {};
+  const SharedMemory page = std::exchange(queue.former_page, {});
   adopt_successor(queue, clean ? 'a' : 'r');
+  // The former supervisor waits for this, and looks at its own page.
+  if (page.data()) page.as<PageHead>()->worker.store(queue.worker.pid);
 }
 
 std::array<int, kParts> Supervisor::parts_of(const Queue& queue) {
