@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <sstream>
+#include <thread>
 
 #include "core/bytes.h"
 #include "core/stream_layout.h"
@@ -152,6 +153,17 @@ TEST_F(PacketShadowTest, LinesAreBoundedAndTheRestIsCounted) {
   EXPECT_EQ(page_.program[0].dropped, 180u);
 }
 
+TEST_F(PacketShadowTest, AnotherSecondHasItsLines) {
+  start(kRules, 64);
+  uint32_t id = 1;
+  for (uint32_t i = 0; i < LineLimit::kLinesPerSecond; ++i) deliver(id++, 1);
+  EXPECT_EQ(std::ranges::count(lines(), '\n'), LineLimit::kLinesPerSecond);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  EXPECT_EQ(loop_->turn(false), PacketLoop::Turn::kIdle);
+  deliver(id++, 1);
+  EXPECT_EQ(std::ranges::count(lines(), '\n'), 1);
+}
+
 TEST_F(PacketShadowTest, ADeadWorkersPacketsPassWhateverIsAskedForThem) {
   heritage_.options.on_crash = Verdict::kDrop;
   auto slots = SharedMemory::create(Inbox::bytes(16));
@@ -229,6 +241,16 @@ TEST_F(StreamShadowTest, AMatchThatTwoSegmentsShareIsFoundAndNeitherWaits) {
   EXPECT_EQ(std::ranges::count(found, '\n'), 2) << found;
   EXPECT_EQ(page_.loop.stream_edited, 2u);
   EXPECT_EQ(page_.program[0].accepted, 3u);
+}
+
+// It has its verdict, and holds up none of those that a dead worker had read.
+TEST_F(StreamShadowTest, WhatWaitsKeepsNoOrphanBack) {
+  begin_streams();
+  send(0, {.seq = 1000, .ack = 5000, .flags = 0x18, .data = "my sec"});
+  lines();
+  EXPECT_EQ(reply(), "one 1:1");
+  loop_->release_orphans(5, kNfAccept);
+  EXPECT_EQ(reply(), "batch 5:1");
 }
 
 TEST_F(StreamShadowTest, WhatComesOutOfOrderIsDecidedInItsOrder) {

@@ -151,6 +151,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   behind_since_ = 0;
   if (held_) ran |= release(steady_now());
   if (!ran) flush_captures();
+  for (PacketShadow& shadow : shadows_) shadow.flush();  // another second has room for more
   bump(counters_->idle);
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
   if (broken_errno_ != 0) return Turn::kBroken;

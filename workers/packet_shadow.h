@@ -50,7 +50,7 @@ class PacketShadow final : public TraceSink {
   // Of a segment that its stream would let go as `piece`; as nothing, where that is empty.
   void edit(const InHand& hand, std::span<const std::byte> piece) noexcept;
   void flush() {
-    if (pending_ > 0 || limit_.any_left_out()) write_pending();
+    if (pending_ > 0 || limit_.any_left_out() || limit_.spent()) write_pending();
   }
 
   void rule(uint32_t rule) noexcept override;

@@ -91,7 +91,7 @@ in_router iptables -A FORWARD -m mark ! --mark 0 -m comment --comment marked
 in_server iptables -A OUTPUT -p icmp -j DROP
 
 printf 'in a shadow\n'
-fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 --shadow --on-crash drop \
+fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 --shadow --on-crash drop --queue-length 32768 --overload-length 32768 \
   --metrics 127.0.0.1:9464
 expect_match "the self-test changes nothing either" "$(cat "$work/fettle.log")" \
   'self-test: (a packet went through the queue and came out as it went in|cannot be done here)'
@@ -175,7 +175,7 @@ fettle_stop
 
 printf 'with --steer, and what is refused\n'
 in_router iptables -t mangle -F FORWARD
-fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 --shadow --steer iptables
+fettle_start "$router" --rules "$work/rules.toml" --queue-balance 0 --shadow --steer iptables --threads 2
 expect_equal "steered: rules that drop what nobody reads" \
   "$(in_router iptables-save -t mangle | grep NFQUEUE | grep -vc bypass)" 0
 traffic_passes steered
