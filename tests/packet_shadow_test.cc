@@ -243,6 +243,23 @@ TEST_F(StreamShadowTest, AMatchThatTwoSegmentsShareIsFoundAndNeitherWaits) {
   EXPECT_EQ(page_.program[0].accepted, 3u);
 }
 
+// Live, their sender would have been made to wait.
+TEST_F(StreamShadowTest, WhatFindsNoRoomToWaitIsDecidedAndNotCalledDropped) {
+  heritage_.options.settings.length = 4;  // and so many places
+  begin_streams();
+  for (uint32_t i = 9; i > 0; --i) {  // the first comes last
+    send(0, {.seq = 1000 + 10 * i, .ack = 5000, .flags = 0x18, .data = "a secret.\n"});
+  }
+  send(0, {.seq = 1000, .ack = 5000, .flags = 0x18, .data = "the first\n"});
+  lines();
+  EXPECT_EQ(reply(), "batch 10:1");
+  loop_->finish();
+  EXPECT_EQ(page_.program[0].accepted, 10u);
+  EXPECT_EQ(page_.program[0].dropped, 0u);
+  EXPECT_EQ(page_.loop.not_held, 0u);
+  EXPECT_GT(page_.loop.stream_edited, 0u);
+}
+
 // It has its verdict, and holds up none of those that a dead worker had read.
 TEST_F(StreamShadowTest, WhatWaitsKeepsNoOrphanBack) {
   begin_streams();

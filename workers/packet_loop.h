@@ -113,6 +113,7 @@ class PacketLoop {
   void give_up(InHand& hand);
   void take_segment(InHand& hand, uint64_t now);
   void keep_back(InHand& hand, uint64_t now);
+  void end_wait_at_once(InHand& hand, uint64_t now);
   void let_go(InHand& hand, uint64_t now);
   void offer_again(uint64_t tag, uint64_t now);
   void end_wait(HeldPacket& held, uint64_t now);

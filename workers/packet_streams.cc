@@ -41,9 +41,20 @@ void PacketLoop::keep_back(InHand& hand, uint64_t now) {
     if (!shadow()) replies_.keep_apart(true);
     return;
   }
+  if (shadow()) return end_wait_at_once(hand, now);
   bump(counters_->not_held);
   hand.outcome.verdict = Verdict::kDrop;  // the sender repeats it
   let_go(hand, now);
+}
+
+// Of a segment in a shadow, whose sender did not have to wait for those before it, as live it would
+// have had to.
+void PacketLoop::end_wait_at_once(InHand& hand, uint64_t now) {
+  const uint64_t tag = streams_->tag();
+  streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kOver);
+  const bool advanced = streams_->advanced();
+  let_go(hand, now);
+  if (advanced) offer_again(tag, now);
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
