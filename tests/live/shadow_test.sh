@@ -182,8 +182,11 @@ traffic_passes steered
 expect_equal "steered: each as it came" "$(report steered same)" "$(report steered came)"
 fettle_stop
 expect_match "the summary" "$(cat "$work/fettle.log")" '^SHADOW: every packet passed as it came'
-refused=0
-in_router "$fettle" run --rules "$work/rules.toml" --queue-balance 0 --shadow --fail-closed \
-  >"$work/refused.log" 2>&1 || refused=$?
-expect_equal "with --fail-closed: exit status" $refused 64
+for flags in --fail-closed "--steer nft --push-down"; do
+  refused=0
+  # shellcheck disable=SC2086  # words
+  in_router "$fettle" run --rules "$work/rules.toml" --queue-balance 0 --shadow $flags \
+    >"$work/refused.log" 2>&1 || refused=$?
+  expect_equal "with $flags: exit status" $refused 64
+done
 live_end
