@@ -145,6 +145,9 @@ struct StreamLimits {
   // A recording of the streams before any edit: its acknowledgements name original bytes, and
   // leave naming edited ones, as who receives these would have sent them.
   bool recorded = false;
+  // What is held here has gone on to its receiver all the same (with `recorded`): that it is
+  // acknowledged does not mean that it passed undecided.
+  bool passed_on = false;
 };
 
 struct StreamOutput {

@@ -35,7 +35,10 @@ void StreamUpdate::take_acknowledgement() {
   Direction& stream = other();
   const Map map(stream, table_.edits_);
   const bool recorded = output_.limits.recorded;
-  const uint32_t original = recorded ? segment_.ack : map.to_original(segment_.ack);
+  uint32_t original = recorded ? segment_.ack : map.to_original(segment_.ack);
+  if (output_.limits.passed_on && !before(stream.next + stream.tail_size, original)) {
+    original = earlier(original, stream.next);
+  }
   if (!before(stream.acked, original)) return;
   if (before(stream.next, original)) {
     if (!output_.limits.trust_acknowledgements) return;

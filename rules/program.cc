@@ -234,6 +234,7 @@ Program::~Program() = default;
 
 const Needs& Program::needs() const { return compiled_->needs; }
 const std::vector<std::string>& Program::rule_names() const { return compiled_->names; }
+const std::vector<uint32_t>& Program::stream_rules() const { return compiled_->stream_rules; }
 std::string Program::describe() const { return compiled_->description; }
 
 uint32_t Program::look(const Packet& packet, const Metadata& metadata) const noexcept {
@@ -261,9 +262,9 @@ Outcome Program::apply(Packet& packet, Metadata& metadata, ProgramState& state,
   return run_rules(*compiled_, packet, metadata, state, looked, Untraced());
 }
 
-Outcome Program::trace(Packet& packet, Metadata& metadata, ProgramState& state,
-                       TraceSink& sink) const noexcept {
-  return run_rules(*compiled_, packet, metadata, state, look(packet, metadata), Traced{sink});
+Outcome Program::trace(Packet& packet, Metadata& metadata, ProgramState& state, TraceSink& sink,
+                       uint32_t looked) const noexcept {
+  return run_rules(*compiled_, packet, metadata, state, looked, Traced{sink});
 }
 
 }  // namespace fettle

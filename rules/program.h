@@ -119,9 +119,14 @@ class Program {
   bool leaves_alone(uint32_t looked) const noexcept;
   Outcome apply(Packet& packet, Metadata& metadata, ProgramState& state,
                 uint32_t looked) const noexcept;
-  // The same as apply(), each rule and step told as it goes. Not for the packet path.
+  // The same as apply(), each rule and step told as it goes. On the packet path for a sink alone
+  // that keeps to its rules.
   Outcome trace(Packet& packet, Metadata& metadata, ProgramState& state,
-                TraceSink& sink) const noexcept;
+                TraceSink& sink) const noexcept {
+    return trace(packet, metadata, state, sink, look(packet, metadata));
+  }
+  Outcome trace(Packet& packet, Metadata& metadata, ProgramState& state, TraceSink& sink,
+                uint32_t looked) const noexcept;
 
   // For a packet of which apply() says Outcome::stream, which it has not finished: shifts and edits
   // it as its stream's edits have it (core/stream.h). Both directions of a connection are to come
@@ -133,6 +138,9 @@ class Program {
   const Needs& needs() const;
   // Names for counters, in file order.
   const std::vector<std::string>& rule_names() const;
+  // Places in rule_names() of the rules that edit streams, in the order of Outcome::stream_rules'
+  // bits.
+  const std::vector<uint32_t>& stream_rules() const;
   // What `fettle check` prints: rules, fields they read, tables, what is copied.
   std::string describe() const;
 

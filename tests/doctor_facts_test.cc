@@ -30,6 +30,16 @@ TEST(DoctorFactsTest, Swap) {
             2098148u);
 }
 
+TEST(DoctorFactsTest, Softnet) {
+  const SoftnetFacts facts = read_softnet(
+      "0010a155 00000002 00000003 00000000 00000000\n00000010 00000000 0000000a 00000000\n");
+  EXPECT_EQ(facts.processed, 0x10a165u);
+  EXPECT_EQ(facts.dropped, 2u);
+  EXPECT_EQ(facts.squeezed, 13u);
+  EXPECT_EQ(read_softnet("").processed, 0u);
+  EXPECT_EQ(read_softnet("no number\n").dropped, 0u);
+}
+
 TEST(DoctorFactsTest, KernelOptions) {
   constexpr std::string_view kConfig =
       "# CONFIG_A is not set\nCONFIG_NOT_CONFIG_B=y\nCONFIG_B=m\nCONFIG_BB=y\n";

@@ -12,6 +12,7 @@
 #include "rules/compile.h"
 #include "rules/parse.h"
 #include "tests/packet_builder.h"
+#include "workers/packet_shadow.h"
 
 namespace fettle {
 namespace {
@@ -120,6 +121,28 @@ TEST_F(LanesTest, ACostlyProgramIsSharedAndDoesWhatOneThreadWould) {
   for (const auto& [flow, numbers] : log_.seen) {
     EXPECT_TRUE(std::ranges::is_sorted(numbers)) << "flow " << flow;
     EXPECT_EQ(numbers.size(), (batches - 1) * kPackets / kFlows);
+  }
+}
+
+// Each thread's own looks on; what is done is the same.
+TEST_F(LanesTest, ShadowsLookOn) {
+  start(costly_rules());
+  prepare_batch();
+  apply_all(*program_, order_, states_.front());
+  const std::vector<ByteVector> expected = mangled_;
+  std::vector<PacketShadow> shadows;
+  shadows.reserve(kThreads);
+  for (size_t i = 0; i < kThreads; ++i) shadows.emplace_back(*program_, 0);
+  Lanes lanes(*program_, states_, kAnyCpu, kPackets, shadows);
+  for (size_t batches = 2; batches < 10; ++batches) {
+    prepare_batch();
+    lanes.start(order_);
+    lanes.wait();
+    ASSERT_EQ(mangled_, expected);
+    EXPECT_TRUE(std::ranges::all_of(hands_, [](const InHand& hand) {
+      return hand.outcome.changed && hand.stage == Stage::kApplied;
+    }));
+    EXPECT_EQ(rules_[0].hits + rules_[1].hits + rules_[2].hits, batches * kPackets);
   }
 }
 

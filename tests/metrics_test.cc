@@ -101,6 +101,15 @@ TEST(Metrics, NamesAndLabels) {
 }
 
 // As https://prometheus.io/docs/practices/naming has it.
+TEST(Metrics, AShadowHasAGauge) {
+  RunStatus status = example();
+  EXPECT_EQ(page_of(text_of(status)).series.at("fettle_shadow"), "0");
+  status.shadow = true;
+  const Page page = page_of(text_of(status));
+  EXPECT_EQ(page.series.at("fettle_shadow"), "1");
+  EXPECT_EQ(page.types.at("fettle_shadow"), "gauge");
+}
+
 TEST(Metrics, Conventions) {
   RunStatus status = example();
   status.feed = FeedReport{};

@@ -174,9 +174,26 @@ queue      packets      changed     accepted      dropped  malformed  queue-full
 )");
 }
 
+TEST_F(RunStatusTest, AShadowIsSaidWhereCountsAreShown) {
+  RunStatus status = example();
+  EXPECT_NE(status_json(status).find("\"shadow\":false"), std::string::npos);
+  const std::string table = status_table(status), summary = summary_table(status);
+  status.shadow = true;
+  EXPECT_NE(status_json(status).find("\"shadow\":true"), std::string::npos);
+  std::string shadow = status_table(status);
+  constexpr std::string_view kLine =
+      "\nSHADOW   every packet passes as it came; counts are of what the rules would do";
+  ASSERT_NE(shadow.find(kLine), std::string::npos) << shadow;
+  EXPECT_EQ(shadow.erase(shadow.find(kLine), kLine.size()), table) << "that line alone";
+  shadow = summary_table(status);
+  EXPECT_TRUE(shadow.starts_with("\nSHADOW: every packet passed as it came; ")) << shadow;
+  EXPECT_EQ(shadow.substr(shadow.find('\n', 1)), summary);
+}
+
 // Each counter has a number of its own, so that no two can be taken for each other.
 TEST_F(RunStatusTest, JsonAndBack) {
   RunStatus status = example();
+  status.shadow = true;
   uint64_t number = 1'000'000'007;
   for (QueueReport& queue : status.queues) {
     for (const QueueCounter& counter : queue_counters()) queue.counters.*counter.value = ++number;

@@ -26,6 +26,12 @@ TEST_F(SelfTestTest, EachQueueChangesItsPacket) {
   EXPECT_EQ(test.text, "a packet went through each of 3 queues and came out changed");
 }
 
+TEST_F(SelfTestTest, WhereNothingIsToBeChangedAWholePacketArrivesAsItWasSent) {
+  const SelfTest test = run_self_test({{.queue = 3}, {.queue = 4}}, kBuffer, false);
+  EXPECT_EQ(test.outcome, SelfTest::Outcome::kPassed) << test.text;
+  EXPECT_EQ(test.text, "a packet went through each of 2 queues and came out as it went in");
+}
+
 TEST_F(SelfTestTest, MetadataModeIsAnsweredUnchanged) {
   const SelfTest test = run({{.queue = 3, .copy_range = 0}});
   EXPECT_EQ(test.outcome, SelfTest::Outcome::kPassed) << test.text;

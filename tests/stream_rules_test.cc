@@ -69,6 +69,23 @@ TEST(StreamRules, WhatASegmentBoundaryCutsIsFound) {
   EXPECT_EQ(ftp.left[0].data, "EPRT |1|198.5") << "each original byte has its place";
 }
 
+// What is held has gone on to its receiver, who acknowledges it: a shadow.
+TEST(StreamRules, AnAcknowledgementOfWhatWaitsIsNoSignThatItPassedUnedited) {
+  for (const bool passed_on : {false, true}) {
+    Stream ftp(kFtp);
+    ftp.output.limits.recorded = ftp.output.limits.trust_acknowledgements = true;
+    ftp.output.limits.passed_on = passed_on;
+    EXPECT_EQ(ftp.send(0, {.seq = 0, .ack = 1, .flags = 0x18, .data = "EPRT |1|10.9."}),
+              StreamAction::kHold);
+    ftp.send(1, {.seq = 1, .ack = 13, .flags = 0x10});
+    EXPECT_EQ(ftp.table().counters().skipped, passed_on ? 0u : 1u);
+    EXPECT_EQ(ftp.send(0, {.seq = 13, .ack = 1, .flags = 0x18, .data = "1.2|5|\r\n"}),
+              passed_on ? StreamAction::kReplace : StreamAction::kPass);
+    ftp.send(1, {.seq = 1, .ack = 200, .flags = 0x10});
+    EXPECT_EQ(ftp.table().counters().skipped, passed_on ? 1u : 2u) << "what never came is skipped";
+  }
+}
+
 TEST(StreamRules, AWaitThatIsOverDecides) {
   Stream ftp(kFtp);
   const Wire cut{.seq = 0, .ack = 1, .flags = 0x18, .data = "at 10.9.1.2"};

@@ -104,6 +104,15 @@ TEST_F(TopScreenTest, FirstSampleShowsNoRates) {
   EXPECT_NE(screen.find("nothing lost\n"), std::string::npos) << screen;
 }
 
+TEST_F(TopScreenTest, AShadowStandsInTheFirstLine) {
+  TopModel model;
+  RunStatus status = status_at(1, 1, 1);
+  status.shadow = true;
+  model.add(status, second(0));
+  EXPECT_TRUE(text(model).starts_with("fettle 0.1.0, process 4242: SHADOW, running for "))
+      << text(model);
+}
+
 TEST_F(TopScreenTest, TooSmall) {
   const TopModel model = busy(1, 1);
   EXPECT_EQ(text(model, {.width = 79}), "79x24 is too small\nfettle top needs 80x24\n");

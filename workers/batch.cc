@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/offload.h"
+#include "workers/packet_shadow.h"
 
 namespace fettle {
 
@@ -29,13 +30,18 @@ void prepare(const Preparation& preparation, InHand& hand) noexcept {
                    .draw = preparation.draws_from + queued.id};
 }
 
-void apply_all(const Program& program, std::span<InHand* const> hands,
-               ProgramState& state) noexcept {
+void apply_all(const Program& program, std::span<InHand* const> hands, ProgramState& state,
+               PacketShadow* shadow) noexcept {
   for (InHand* hand : hands) hand->looked = program.look(hand->packet, hand->metadata);
   for (InHand* hand : hands) {
     enter(*hand, Stage::kInHand);
-    // Made in its place, not copied there: see Outcome.
-    new (&hand->outcome) Outcome(program.apply(hand->packet, hand->metadata, state, hand->looked));
+    if (shadow) {
+      shadow->apply(*hand, state);
+    } else {
+      // Made in its place, not copied there: see Outcome.
+      new (&hand->outcome)
+          Outcome(program.apply(hand->packet, hand->metadata, state, hand->looked));
+    }
     enter(*hand, Stage::kApplied);
   }
 }

@@ -12,6 +12,8 @@
 
 namespace fettle {
 
+class PacketShadow;  // packet_shadow.h
+
 // How far a packet has come. Live, it lies in memory that outlives the process, and says to a
 // successor what is still to be done.
 enum class Stage : uint8_t {
@@ -65,8 +67,9 @@ struct Preparation {
 // Reads the packet and what came with it, interface names aside.
 void prepare(const Preparation& preparation, InHand& hand) noexcept;
 // Runs the program over prepared packets, in this order. It looks at all of them before it applies
-// to any, so that memory that the rules need for one comes while the others are looked at.
-void apply_all(const Program& program, std::span<InHand* const> hands,
-               ProgramState& state) noexcept;
+// to any, so that memory that the rules need for one comes while the others are looked at. With a
+// shadow it does the same, and the shadow looks on.
+void apply_all(const Program& program, std::span<InHand* const> hands, ProgramState& state,
+               PacketShadow* shadow = nullptr) noexcept;
 
 }  // namespace fettle

@@ -176,6 +176,7 @@ RunStatus read_status(const Members& members) {
   members.read("version", &out.version);
   members.read("pid", &out.pid);
   members.read("phase", &out.phase);
+  members.read("shadow", &out.shadow);
   members.read("started_at", &out.started_at);
   members.read("up_ms", &out.up_ms);
   members.read("rule_file", &out.rule_file);

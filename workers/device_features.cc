@@ -97,6 +97,12 @@ DeviceFeatures read_device_features(const std::string& device) {
     if (out.bus == "N/A") out.bus.clear();  // what a bridge says
   }
   read_features(ethtool, &out);
+  ethtool_ringparam ring{};
+  ring.cmd = ETHTOOL_GRINGPARAM;
+  if (ethtool.ask(&ring) && ring.rx_max_pending > 0) {
+    out.ring = ring.rx_pending;
+    out.ring_most = ring.rx_max_pending;
+  }
   return out;
 }
 

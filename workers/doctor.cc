@@ -12,6 +12,7 @@
 #include "workers/doctor_kernel.h"
 #include "workers/doctor_network.h"
 #include "workers/doctor_report.h"
+#include "workers/doctor_tune.h"
 #include "workers/queue_range.h"
 #include "workers/self_test.h"
 #include "workers/standard_streams.h"
@@ -28,6 +29,7 @@ struct DoctorFlags {
   bool no_gso = false;
   bool no_self_test = false;
   bool json = false;
+  bool tune = false;
 };
 
 Result<DoctorPlan> make_plan(const DoctorFlags& flags) {
@@ -91,18 +93,22 @@ Findings judge(const HostFacts& facts, const DoctorPlan& plan) {
   return out;
 }
 
+int print(const std::string& text, int status) {
+  auto printed = print_out(text);
+  if (printed) printed = flush_out();
+  return printed ? status : report(printed.error());
+}
+
 int examine(const DoctorFlags& flags) {
   const auto plan = make_plan(flags);
   if (!plan) return report(plan.error());
   const HostFacts facts = gather_facts(plan->first_queue, plan->last_queue);
+  if (flags.tune) return print(tuning_script(find_tunings(facts, *plan), facts, *plan), EX_OK);
   Findings findings = judge(facts, *plan);
   if (!flags.no_self_test) findings.push_back(judge_self_test(*plan));
   const std::string text =
       flags.json ? report_json(findings) : report_text(findings, wants_colour(STDOUT_FILENO));
-  auto printed = print_out(text);
-  if (printed) printed = flush_out();
-  if (!printed) return report(printed.error());
-  return count(findings, Grade::kBad) > 0 ? EX_CONFIG : EX_OK;
+  return print(text, count(findings, Grade::kBad) > 0 ? EX_CONFIG : EX_OK);
 }
 
 }  // namespace
@@ -128,11 +134,18 @@ void add_doctor_command(CLI::App& app, int* exit_code) {
       ->add_flag("--no-self-test", flags->no_self_test,
                  "Send no packet through queues in a namespace of their own")
       ->option_text(" ");
-  command->add_flag("--json", flags->json, "For scripts")->option_text(" ");
+  auto* json = command->add_flag("--json", flags->json, "For scripts")->option_text(" ");
+  command
+      ->add_flag("--tune", flags->tune,
+                 "Instead of all that: print what would serve fettle better on this machine, as "
+                 "text for a shell")
+      ->option_text(" ")
+      ->excludes(json);
   command->footer(
       "Changes nothing. Exit status 78 where something is bad; warnings are none.\n\n"
       "Example:\n"
-      "  fettle doctor --rules print-servers.toml --queue-balance 0:1\n");
+      "  fettle doctor --rules print-servers.toml --queue-balance 0:1\n"
+      "  fettle doctor --rules print-servers.toml --queue-balance 0:1 --tune >tune.sh\n");
   command->callback([flags, exit_code] { *exit_code = examine(*flags); });
 }
 

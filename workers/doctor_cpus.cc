@@ -1,5 +1,6 @@
+#include "workers/doctor_cpus.h"
+
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,11 +8,7 @@
 #include "workers/doctor_network.h"
 
 namespace fettle {
-namespace {
 
-using Cpus = std::set<int>;
-
-// Those of plan.cpus that workers will run on.
 Cpus workers_cpus(const DoctorPlan& plan) {
   Cpus out;
   for (size_t i = 0; i < plan.queues() && !plan.cpus.empty(); ++i) {
@@ -26,7 +23,6 @@ Cpus without(const std::vector<int>& cpus, const Cpus& taken) {
   return out;
 }
 
-// "f" or "1,00000000": a mask as /sys takes it, in words of 32 CPUs.
 std::string mask_of(const Cpus& cpus) {
   std::vector<uint32_t> words((cpus.empty() ? 0 : static_cast<size_t>(*cpus.rbegin())) / 32 + 1);
   for (const int cpu : cpus) words[static_cast<size_t>(cpu) / 32] |= uint32_t{1} << (cpu % 32);
@@ -48,6 +44,8 @@ Cpus receiving(const DeviceFacts& device) {
   for (const auto& cpus : device.rps) out.insert(cpus.begin(), cpus.end());
   return out;
 }
+
+namespace {
 
 // One CPU that takes all packets off a card feeds them to all queues.
 void judge_receivers(const DeviceFacts& device, const DoctorPlan& plan, Findings* out) {

@@ -113,9 +113,20 @@ void gather_receive_queues(const fs::path& device, DeviceFacts* facts) {
   for (const auto& queue : fs::directory_iterator(device / "queues", ignored)) {
     const auto mask = read_file(queue.path() / "rps_cpus");
     if (!mask) continue;
+    ++facts->receive_queues;
     auto cpus = read_cpu_mask(line_of(*mask));
     if (!cpus.empty()) facts->rps.push_back(std::move(cpus));
   }
+}
+
+// Of drivers that tell them apart from other losses (networking/statistics.rst).
+uint64_t read_missed(const fs::path& device) {
+  uint64_t sum = 0;
+  for (const char* name : {"rx_missed_errors", "rx_fifo_errors"}) {
+    sum +=
+        static_cast<uint64_t>(std::max(read_number(device / "statistics" / name).value_or(0), 0));
+  }
+  return sum;
 }
 
 DeviceFacts gather_device(const std::string& name, unsigned index) {
@@ -127,12 +138,15 @@ DeviceFacts gather_device(const std::string& name, unsigned index) {
   facts.gro = features.gro;
   facts.lro = features.lro;
   facts.hardware_offload = features.hardware_offload;
+  facts.ring = features.ring;
+  facts.ring_most = features.ring_most;
   facts.rp_filter = read_number(fmt::format("/proc/sys/net/ipv4/conf/{}/rp_filter", name));
   // /sys may be that of another network namespace.
   const fs::path device = fs::path("/sys/class/net") / name;
   if (facts.physical && read_number(device / "ifindex") == static_cast<int>(index)) {
     gather_interrupts(device, &facts);
     gather_receive_queues(device, &facts);
+    facts.missed = read_missed(device);
   }
   return facts;
 }
@@ -182,6 +196,18 @@ void gather_settings(HostFacts* facts) {
   facts->rp_filter = read_number(net / "ipv4/conf/all/rp_filter");
 }
 
+void gather_tuning(TuningFacts* facts) {
+  const fs::path core = "/proc/sys/net/core", conntrack = "/proc/sys/net/netfilter";
+  facts->softnet = read_softnet(read_file("/proc/net/softnet_stat").value_or(""));
+  facts->backlog = read_number(core / "netdev_max_backlog");
+  facts->budget = read_number(core / "netdev_budget");
+  facts->budget_usecs = read_number(core / "netdev_budget_usecs");
+  facts->conntrack_max = read_number(conntrack / "nf_conntrack_max");
+  facts->conntrack_count = read_number(conntrack / "nf_conntrack_count");
+  facts->conntrack_buckets = read_number(conntrack / "nf_conntrack_buckets");
+  facts->conntrack_writable = access((conntrack / "nf_conntrack_max").c_str(), W_OK) == 0;
+}
+
 }  // namespace
 
 HostFacts gather_facts(uint32_t first, uint32_t last) {
@@ -199,6 +225,7 @@ HostFacts gather_facts(uint32_t first, uint32_t last) {
   gather_settings(&facts);
   gather_devices(&facts);
   gather_cpus(&facts);
+  gather_tuning(&facts.tuning);
   return facts;
 }
 
@@ -250,6 +277,23 @@ uint64_t read_swap(std::string_view text) {
     sum += kib;
   }
   return sum;
+}
+
+SoftnetFacts read_softnet(std::string_view text) {
+  SoftnetFacts out;
+  while (!text.empty()) {
+    std::string_view line = line_of(text);
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    for (uint64_t* column : {&out.processed, &out.dropped, &out.squeezed}) {
+      uint64_t number = 0;
+      const auto read = std::from_chars(line.data(), line.data() + line.size(), number, 16);
+      if (read.ec != std::errc{}) break;
+      *column += number;
+      line.remove_prefix(static_cast<size_t>(read.ptr - line.data()));
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    }
+  }
+  return out;
 }
 
 std::string config_value(std::string_view config, std::string_view option) {

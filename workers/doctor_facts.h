@@ -24,8 +24,27 @@ struct DeviceFacts {
   // Nothing: the driver does not say.
   std::optional<bool> gro = {}, lro = {}, hardware_offload = {};
   std::vector<InterruptFacts> interrupts = {};
+  size_t receive_queues = 0;
   std::vector<std::vector<int>> rps = {};  // CPUs of each receive queue; none: RPS is off
   std::optional<int> rp_filter = {};
+  // Descriptors of the receive ring, now and at most; nothing: the driver does not say.
+  std::optional<uint32_t> ring = {}, ring_most = {};
+  uint64_t missed = 0;  // packets lost since the start for want of a descriptor or a buffer
+};
+
+// /proc/net/softnet_stat, over all CPUs, since the start.
+struct SoftnetFacts {
+  uint64_t processed = 0;
+  uint64_t dropped = 0;   // the CPU's backlog was full
+  uint64_t squeezed = 0;  // rounds that ended with packets left over: the budget was spent
+};
+
+// What is read for fettle doctor --tune alone. Nothing: this network namespace does not show it.
+struct TuningFacts {
+  SoftnetFacts softnet = {};
+  std::optional<int> backlog = {}, budget = {}, budget_usecs = {};  // net.core.netdev_*
+  std::optional<int> conntrack_max = {}, conntrack_count = {}, conntrack_buckets = {};
+  bool conntrack_writable = false;  // these, from here
 };
 
 struct QueueFacts {
@@ -60,6 +79,8 @@ struct HostFacts {
   std::vector<std::pair<int, std::string>> governors;  // CPU, cpufreq governor
   bool irqbalance = false;
   uint64_t swap_kib = 0;
+
+  TuningFacts tuning;
 };
 
 inline constexpr size_t kWantedBuffer = 64 << 20;  // fettle run's --receive-buffer
@@ -75,6 +96,8 @@ std::vector<int> read_cpu_list(std::string_view text);
 std::vector<int> read_cpu_mask(std::string_view text);
 // KiB of /proc/swaps.
 uint64_t read_swap(std::string_view proc_swaps);
+// /proc/net/softnet_stat: a line of hexadecimal columns for each CPU.
+SoftnetFacts read_softnet(std::string_view text);
 // "y", "m", or "" where the option is not set or not there.
 std::string config_value(std::string_view config, std::string_view option);
 

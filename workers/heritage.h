@@ -58,7 +58,7 @@ struct alignas(64) ThreadCounters : ProgramCounters {};
 
 inline constexpr uint64_t kPageMagic = 0x0065'6c74'7465'66ff;
 // Another one for every change of what follows the head, in any part that is handed on.
-inline constexpr uint32_t kPageLayout = 4;
+inline constexpr uint32_t kPageLayout = 5;
 
 // What a supervisor of another version may rely on, too. Never changes.
 struct PageHead {
@@ -78,6 +78,7 @@ struct WorkerPage : PageHead {
   QueueSettings next;                     // valid with kRetire
   std::atomic<uint32_t> queue_length{0};  // in force: shorter in an overload
   uint64_t program_number = 0;            // Heritage::program_number of the worker that began last
+  uint32_t shadow = 0;      // 1: what is counted and kept is a shadow's (WorkerOptions::shadow)
   uint32_t recoveries = 0;  // begun and not ended: one worker after the other has died in it
   // Written by the supervisor, for its successor.
   uint32_t restarts = 0;
@@ -101,6 +102,7 @@ struct WorkerOptions {
   uint32_t overload_length = 512;  // of the queue, instead of settings.length, in an overload
   uint32_t stream_wait = 40;       // milliseconds
   Verdict on_crash = Verdict::kAccept;
+  bool shadow = false;  // every packet is accepted as it came
   std::chrono::milliseconds drain_time{1000};
 };
 

@@ -13,6 +13,7 @@
 #include <tbb/task_group.h>
 
 #include "core/flow_hash.h"
+#include "workers/packet_shadow.h"
 #include "workers/thread_order.h"
 
 namespace fettle {
@@ -60,9 +61,10 @@ struct Lanes::Pool {
 };
 
 Lanes::Lanes(const Program& program, std::span<ProgramState> states, std::span<const int> cpus,
-             size_t batch)
+             size_t batch, std::span<PacketShadow> shadows)
     : program_(program),
       states_(states),
+      shadows_(shadows),
       cpus_(cpus.begin(), cpus.end()),
       lanes_(states.size() * kLanesPerThread),
       lane_ns_(lanes_.size()),
@@ -78,10 +80,14 @@ bool Lanes::worth_sharing(size_t packets) const {
   return packet_ns_ * static_cast<double>(packets) >= kWorthSharing;
 }
 
+void Lanes::apply(std::span<InHand* const> hands, size_t thread) {
+  apply_all(program_, hands, states_[thread], shadows_.empty() ? nullptr : &shadows_[thread]);
+}
+
 void Lanes::run_here(std::span<InHand* const> hands) {
   if (hands.empty()) return;
   const auto begin = Clock::now();
-  apply_all(program_, hands, states_.front());
+  apply(hands, 0);
   learn(since(begin), hands.size());
 }
 
@@ -101,7 +107,7 @@ void Lanes::run_lane(size_t lane) {
   const auto begin = Clock::now();
   const auto thread = static_cast<size_t>(tbb::this_task_arena::current_thread_index());
   if (thread > 0) place_helper(cpus_[thread % cpus_.size()]);
-  apply_all(program_, lanes_[lane], states_[thread]);
+  apply(lanes_[lane], thread);
   lane_ns_[lane] = since(begin);
   hand_over(&lane_ns_);  // another address: lanes are in no order among themselves
 }

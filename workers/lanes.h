@@ -17,9 +17,10 @@ namespace fettle {
 class Lanes {
  public:
   // One thread a state, states.front() is the caller's own; thread i runs on cpus[i % size]. At
-  // most `batch` packets come at a time. Its threads would not outlive a fork: make it after.
+  // most `batch` packets come at a time. `shadows`: one a state, or none. Its threads would not
+  // outlive a fork: make it after.
   Lanes(const Program& program, std::span<ProgramState> states, std::span<const int> cpus,
-        size_t batch);
+        size_t batch, std::span<PacketShadow> shadows = {});
   ~Lanes();
 
   // Whether so many packets cost more than sharing them out does.
@@ -34,11 +35,13 @@ class Lanes {
  private:
   struct Pool;
 
+  void apply(std::span<InHand* const> hands, size_t thread);
   void run_lane(size_t lane);
   void learn(double nanoseconds, size_t packets);
 
   const Program& program_;
   std::span<ProgramState> states_;
+  std::span<PacketShadow> shadows_;
   std::vector<int> cpus_;
   double packet_ns_ = 0;  // what a packet costs, smoothed
   size_t under_way_ = 0;

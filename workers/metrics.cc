@@ -160,6 +160,9 @@ void add_process(Families* out, const RunStatus& status) {
   out->add("build_info", "1, with the version", 1, {{"version", status.version}});
   out->add("start_time_seconds", "when the supervisor began, since 1970",
            static_cast<uint64_t>(status.started_at));
+  out->add("shadow",
+           "1: every packet passes as it came, and counters tell what the rules would have done",
+           status.shadow);
   for (const std::string_view phase : kPhases) {
     out->add("phase", "1: what the supervisor does now", status.phase == phase,
              {{"phase", std::string(phase)}});

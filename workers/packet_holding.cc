@@ -85,6 +85,10 @@ void PacketLoop::hold_or_answer(std::span<InHand* const> hands) {
 bool PacketLoop::hold(InHand& hand, uint64_t now) {
   const Outcome& outcome = hand.outcome;
   if (outcome.delay == 0 || outcome.verdict == Verdict::kDrop) return false;
+  if (shadow()) {
+    bump(counters_->held);
+    return false;
+  }
   const size_t room = outcome.changed ? 1 : 0;
   if (!held_->hold(hand, room, now + outcome.delay, HeldPackets::kNoTag)) {
     bump(counters_->not_held);

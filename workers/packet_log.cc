@@ -8,7 +8,6 @@
 #include "core/describe.h"
 
 namespace fettle {
-namespace {
 
 std::string metadata_words(const Metadata& metadata) {
   std::string out;
@@ -19,11 +18,9 @@ std::string metadata_words(const Metadata& metadata) {
   return out;
 }
 
-}  // namespace
-
 void PacketLog::log(uint32_t rule, const Packet& packet, const Metadata& metadata) noexcept {
   if (pending_ == kPending) {
-    ++skipped_;
+    limit_.leave_out(1);
     return;
   }
   Entry& entry = entries_[pending_++];
@@ -34,19 +31,11 @@ void PacketLog::log(uint32_t rule, const Packet& packet, const Metadata& metadat
 }
 
 void PacketLog::write_pending() {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - second_ >= std::chrono::seconds(1)) {
-    if (skipped_ > 0) spdlog::info("queue {}: {} more packets were to be logged", queue_, skipped_);
-    skipped_ = 0;
-    lines_ = 0;
-    second_ = now;
+  if (const uint64_t left_out = limit_.renew(std::chrono::steady_clock::now())) {
+    spdlog::info("queue {}: {} more packets were to be logged", queue_, left_out);
   }
   for (size_t i = 0; i < pending_; ++i) {
-    if (lines_ >= kLinesPerSecond) {
-      skipped_ += pending_ - i;
-      break;
-    }
-    ++lines_;
+    if (!limit_.take()) continue;
     Entry& entry = entries_[i];
     const Packet packet = parse({entry.bytes.data(), entry.size});
     spdlog::info("queue {}: rule \"{}\":{} {}", queue_, rule_names_[entry.rule],

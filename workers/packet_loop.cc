@@ -94,7 +94,8 @@ PacketLoop::PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own,
     held_.emplace(held, room_for_held(*program_, heritage.options));
   }
   if (program_->needs().streams)
-    streams_.emplace(*program_, settings_.fail_open, heritage.options.stream_wait);
+    streams_.emplace(*program_, settings_.fail_open, heritage.options.stream_wait,
+                     heritage.options.shadow);
   page_->queue_length.store(settings_.length, std::memory_order_relaxed);
   make_states(heritage);
 }
@@ -104,8 +105,10 @@ void PacketLoop::make_states(const Heritage& heritage) {
   const size_t rules = program_->rule_names().size();
   logs_.reserve(threads);
   captures_.reserve(threads);
+  shadows_.reserve(threads);
   for (size_t i = 0; i < threads; ++i) {
     logs_.emplace_back(program_->rule_names(), settings_.queue);
+    if (heritage.options.shadow) shadows_.emplace_back(*program_, settings_.queue);
     if (!heritage.captures.empty()) captures_.emplace_back(heritage.captures, counters_);
     states_.push_back({.counters = &heritage.page->program[i],
                        .rules = heritage.rules.subspan(i * rules, rules),
@@ -114,8 +117,8 @@ void PacketLoop::make_states(const Heritage& heritage) {
                        .captures = captures_.empty() ? nullptr : &captures_.back()});
   }
   if (threads > 1) {
-    lanes_ =
-        std::make_unique<Lanes>(*program_, states_, heritage.options.cpus, heritage.options.batch);
+    lanes_ = std::make_unique<Lanes>(*program_, states_, heritage.options.cpus,
+                                     heritage.options.batch, shadows_);
   }
 }
 
@@ -148,6 +151,7 @@ PacketLoop::Turn PacketLoop::nothing_received() {
   behind_since_ = 0;
   if (held_) ran |= release(steady_now());
   if (!ran) flush_captures();
+  for (PacketShadow& shadow : shadows_) shadow.flush();  // another second has room for more
   bump(counters_->idle);
   if (error != EINTR && error != EAGAIN && error != ENOBUFS) broken_errno_ = error;
   if (broken_errno_ != 0) return Turn::kBroken;
@@ -214,7 +218,7 @@ void PacketLoop::settle_here() {
   if (lanes_) {
     lanes_->run_here(filling_->held());
   } else {
-    apply_all(*program_, filling_->held(), states_.front());
+    apply_all(*program_, filling_->held(), states_.front(), shadow());
   }
   answer_all(*filling_);
 }
@@ -252,6 +256,7 @@ void PacketLoop::answer(const InHand& hand) {
       replies_.packets() == replies_.max_packets()) {
     reply();
   }
+  if (shadow()) return replies_.add(queued.id, kNfAccept, nullptr);
   const Outcome& outcome = hand.outcome;
   const uint32_t verdict = netfilter_verdict(outcome, bypass_);
   const uint32_t* mark = outcome.mark_changed ? &hand.metadata.mark : nullptr;
@@ -354,6 +359,7 @@ uint64_t PacketLoop::waiting() const {
 
 void PacketLoop::flush_logs() {
   for (PacketLog& log : logs_) log.flush();
+  for (PacketShadow& shadow : shadows_) shadow.flush();
   for (PacketCapture& capture : captures_) capture.tick();
 }
 

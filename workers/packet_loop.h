@@ -6,6 +6,10 @@
 // held_packets.h; the loop goes on, and sleeps no longer than until the next one's time. While
 // packets are kept so, each verdict names its packet alone. (packet_holding.cc)
 //
+// In a shadow (WorkerOptions::shadow) each packet is accepted as it came, before or after the rules
+// have run over what lies here. A segment that would wait is answered at once, and kept for its
+// stream's edits to be found.
+//
 // Configuration goes out on the same socket, and its acknowledgement comes back between packets:
 // those before it were queued under the old settings.
 #pragma once
@@ -28,6 +32,7 @@
 #include "workers/lanes.h"
 #include "workers/packet_capture.h"
 #include "workers/packet_log.h"
+#include "workers/packet_shadow.h"
 #include "workers/queue_limit.h"
 #include "workers/stream_stage.h"
 
@@ -82,6 +87,7 @@ class PacketLoop {
   PacketLoop(const Heritage& heritage, std::vector<SharedMemory> own, std::span<std::byte> slots,
              std::span<std::byte> held);
   void make_states(const Heritage& heritage);
+  PacketShadow* shadow() { return shadows_.empty() ? nullptr : &shadows_.front(); }
   int receive(bool wait);
   Turn nothing_received();
   void handle_datagram(std::span<std::byte> datagram);
@@ -94,6 +100,7 @@ class PacketLoop {
   void tell_time();
   void answer_all(Inbox& inbox);
   void answer(const InHand& hand);
+  void note_edit(const InHand& hand);
   int receive_until_due();
   void hold_or_answer(std::span<InHand* const> hands);
   bool hold(InHand& hand, uint64_t now);
@@ -106,6 +113,7 @@ class PacketLoop {
   void give_up(InHand& hand);
   void take_segment(InHand& hand, uint64_t now);
   void keep_back(InHand& hand, uint64_t now);
+  void end_wait_at_once(InHand& hand, uint64_t now);
   void let_go(InHand& hand, uint64_t now);
   void offer_again(uint64_t tag, uint64_t now);
   void end_wait(HeldPacket& held, uint64_t now);
@@ -148,6 +156,7 @@ class PacketLoop {
   Interfaces interfaces_;
   std::vector<PacketLog> logs_;          // one a thread, as the states
   std::vector<PacketCapture> captures_;  // the same, or none
+  std::vector<PacketShadow> shadows_;    // the same, in a shadow
   std::vector<ProgramState> states_;
   std::vector<std::atomic<uint64_t>> clocks_;
   std::unique_ptr<Lanes> lanes_;  // with more threads than one

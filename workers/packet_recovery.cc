@@ -100,7 +100,7 @@ void PacketLoop::resume(InHand& hand, bool same_program) {
       name_interfaces(hand);
       InHand* const one[] = {&hand};
       tell_time();
-      apply_all(*program_, one, states_.front());
+      apply_all(*program_, one, states_.front(), shadow());
       break;
     }
     case Stage::kInHand:
@@ -136,7 +136,8 @@ void PacketLoop::give_up(InHand& hand) {
 void PacketLoop::release_orphans(uint32_t id, uint32_t verdict) {
   orphans_ = id;
   orphans_verdict_ = verdict;
-  if (held_ && !held_->empty()) return;  // it takes all at or below, of which some are held
+  // It takes all at or below, of which some are held. In a shadow they have their verdicts.
+  if (held_ && !held_->empty() && !shadow()) return;
   orphans_.reset();
   release_up_to(fd_, settings_.queue, id, verdict);
 }

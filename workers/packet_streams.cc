@@ -17,6 +17,7 @@ uint32_t milliseconds(uint64_t now) { return static_cast<uint32_t>(now / kMillis
 
 // A segment, as it comes.
 void PacketLoop::take_segment(InHand& hand, uint64_t now) {
+  if (shadow()) answer(hand);
   enter(hand, Stage::kInHand);
   const StreamStage::Fate fate =
       streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kFirst);
@@ -37,12 +38,23 @@ void PacketLoop::keep_back(InHand& hand, uint64_t now) {
   if (held_->hold(hand, hand.queued.payload.size() + kSlack, deadline, streams_->tag())) {
     enter(hand, Stage::kEmpty);  // its other self has the verdict to come
     bump(counters_->stream_held);
-    replies_.keep_apart(true);
+    if (!shadow()) replies_.keep_apart(true);
     return;
   }
+  if (shadow()) return end_wait_at_once(hand, now);
   bump(counters_->not_held);
   hand.outcome.verdict = Verdict::kDrop;  // the sender repeats it
   let_go(hand, now);
+}
+
+// Of a segment in a shadow, whose sender did not have to wait for those before it, as live it would
+// have had to.
+void PacketLoop::end_wait_at_once(InHand& hand, uint64_t now) {
+  const uint64_t tag = streams_->tag();
+  streams_->offer(hand, interfaces_, milliseconds(now), StreamStage::Offer::kOver);
+  const bool advanced = streams_->advanced();
+  let_go(hand, now);
+  if (advanced) offer_again(tag, now);
 }
 
 void PacketLoop::let_go(InHand& hand, uint64_t now) {
@@ -58,7 +70,18 @@ void PacketLoop::let_go(InHand& hand, uint64_t now) {
     bump(counters_->stream_edited);
     if (streams_->split()) bump(counters_->stream_split);
   }
-  if (!hold(hand, now)) answer(hand);
+  if (shadow()) note_edit(hand);
+  if (!hold(hand, now) && !shadow()) answer(hand);
+}
+
+// Of a segment in a shadow, which has its verdict. One whose numbers alone would be shifted, as all
+// are behind an edit, is counted and no more.
+void PacketLoop::note_edit(const InHand& hand) {
+  if (hand.outcome.verdict == Verdict::kDrop) {
+    shadow()->edit(hand, {});
+  } else if (streams_->replaced()) {
+    shadow()->edit(hand, streams_->piece());
+  }
 }
 
 // Those of a direction, in the order in which they came; one that goes may bring others on.

@@ -115,7 +115,8 @@ void add_steering_flags(CLI::App* command, RunFlags* flags) {
                  "With --steer: have the firewall itself do what it can do exactly; those rules "
                  "cost no queue")
       ->option_text(" ")
-      ->needs(steer);
+      ->needs(steer)
+      ->excludes(command->get_option("--shadow"));  // the firewall's own edits would take place
 }
 
 void add_sandbox_flags(CLI::App* command, RunFlags* flags) {
@@ -194,10 +195,17 @@ void add_flags(CLI::App* command, RunFlags* flags, CLI::Option** copy_range) {
               "--fail-open", flags->fail_open,
               "Full queue or socket: packets pass unchanged (default, where the rules say nothing)")
           ->option_text(" ");
+  auto* closed = command
+                     ->add_flag("--fail-closed", flags->fail_closed,
+                                "Full queue or socket: packets are dropped")
+                     ->option_text(" ")
+                     ->excludes(open);
   command
-      ->add_flag("--fail-closed", flags->fail_closed, "Full queue or socket: packets are dropped")
+      ->add_flag("--shadow", flags->options.shadow,
+                 "Change nothing: packets pass as they came, and what rules would do is counted "
+                 "and logged")
       ->option_text(" ")
-      ->excludes(open);
+      ->excludes(closed);
   auto* gso = command->add_flag("--gso", flags->gso, "Take super-packets whole (default)")
                   ->option_text(" ");
   command

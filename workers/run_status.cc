@@ -110,6 +110,7 @@ std::string status_json(const RunStatus& status) {
       .add("version", status.version)
       .add("pid", status.pid)
       .add("phase", status.phase)
+      .add("shadow", status.shadow)
       .add("started_at", status.started_at)
       .add("up_ms", status.up_ms)
       .add("rule_file", status.rule_file)

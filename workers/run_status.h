@@ -102,7 +102,8 @@ struct ControlReport {
 struct RunStatus {
   std::string version;
   pid_t pid = 0;
-  std::string phase;  // "starting", "running", "reloading", "stopping"
+  std::string phase;    // "starting", "running", "reloading", "stopping"
+  bool shadow = false;  // packets pass as they came; what is counted is what rules would have done
   int64_t started_at = 0;
   uint64_t up_ms = 0;
   std::string rule_file;

@@ -38,6 +38,15 @@ constexpr std::string_view kSent = "fettle self-test: sent";
 constexpr std::string_view kChanged = "fettle self-test: bent";
 constexpr milliseconds kPatience{700};  // for a packet: kernel threads of a busy machine are late
 
+struct Trial {
+  std::vector<QueueSettings> queues;
+  size_t receive_buffer;
+  bool changes;  // packets, where they come whole
+  bool changes_those_of(const QueueSettings& queue) const {
+    return changes && queue.copy_range == kMaxReturnedPayload;
+  }
+};
+
 struct Failure {
   SelfTest::Outcome outcome;
   std::string text;
@@ -153,8 +162,8 @@ Step answer(int fd, uint16_t queue, const QueuedPacket& packet, bool changed) {
   return failed(fmt::format("the kernel refuses the verdict: {}", std::strerror(errno)));
 }
 
-// The packet that is in the queue now, changed where whole packets are copied, and its verdict.
-Step pass_packet(int fd, const QueueSettings& settings) {
+// The packet that is in the queue now, changed where that is wanted, and its verdict.
+Step pass_packet(int fd, const QueueSettings& settings, bool changes) {
   std::vector<std::byte> buffer(0x11000);
   const ssize_t got = receive(fd, buffer);
   if (got <= 0) {
@@ -169,7 +178,7 @@ Step pass_packet(int fd, const QueueSettings& settings) {
         message.kind == MessageKind::kError ? std::strerror(message.error) : "another message"));
   }
   bool changed = false;
-  if (settings.copy_range == kMaxReturnedPayload) {
+  if (changes) {
     if (auto step = change(message.packet, &changed)) return step;
   }
   return answer(fd, settings.queue, message.packet, changed);
@@ -190,8 +199,8 @@ Step check_arrival(int fd, int queue_fd, std::string_view wanted) {
                            : "the packet does not arrive after its verdict");
 }
 
-Step test_queue(QueueSettings settings, uint16_t port, size_t receive_buffer) {
-  auto queue = QueueSocket::open(receive_buffer);
+Step test_queue(const Trial& trial, QueueSettings settings, uint16_t port) {
+  auto queue = QueueSocket::open(trial.receive_buffer);
   if (!queue) return failed(queue.error().message);
   const auto bound = queue->bind(settings);
   if (!bound) return failed(bound.error().message);
@@ -203,14 +212,15 @@ Step test_queue(QueueSettings settings, uint16_t port, size_t receive_buffer) {
       sendto(sender.get(), kSent.data(), kSent.size(), 0, target, sizeof address) < 0) {
     return impossible(fmt::format("no datagram over loopback: {}", std::strerror(errno)));
   }
-  Step step = pass_packet(queue->fd(), *bound);
-  const bool changed = bound->copy_range == kMaxReturnedPayload;
+  const bool changed = trial.changes_those_of(*bound);
+  Step step = pass_packet(queue->fd(), *bound, changed);
   if (!step) step = check_arrival(receiver.get(), queue->fd(), changed ? kChanged : kSent);
   if (step) step->text = fmt::format("queue {}: {}", settings.queue, step->text);
   return step;
 }
 
-Failure test_all(std::vector<QueueSettings> queues, size_t receive_buffer) {
+Failure test_all(Trial trial) {
+  std::vector<QueueSettings>& queues = trial.queues;
   const auto deadline = Clock::now() + kLongestSelfTest / 2;
   const size_t asked = queues.size();
   if (queues.size() > kMostQueues) queues.resize(kMostQueues);
@@ -221,26 +231,27 @@ Failure test_all(std::vector<QueueSettings> queues, size_t receive_buffer) {
   size_t tested = 0;
   for (; tested < queues.size() && (tested == 0 || Clock::now() < deadline); ++tested) {
     const QueueSettings& settings = queues[tested];
-    auto step = test_queue(settings, static_cast<uint16_t>(kFirstPort + tested), receive_buffer);
+    auto step = test_queue(trial, settings, static_cast<uint16_t>(kFirstPort + tested));
     if (!step) continue;
     // A user's namespace may be refused what the machine's own is not.
     if (of_a_user) return impossible(fmt::format("in a user namespace, {}", step->text));
     return *step;
   }
-  const bool changed = queues[0].copy_range == kMaxReturnedPayload;
+  const bool changed = trial.changes_those_of(queues[0]);
   return {SelfTest::Outcome::kPassed,
           fmt::format("a packet went through {}{}",
                       tested == 1       ? "the queue"
                       : tested == asked ? fmt::format("each of {} queues", tested)
                                         : fmt::format("{} of {} queues", tested, asked),
-                      changed ? " and came out changed" : "")};
+                      changed          ? " and came out changed"
+                      : !trial.changes ? " and came out as it went in"
+                                       : "")};
 }
 
-[[noreturn]] void become_tester(int report_fd, const std::vector<QueueSettings>& queues,
-                                size_t receive_buffer) {
+[[noreturn]] void become_tester(int report_fd, const Trial& trial) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setpgid(0, 0);
-  const Failure result = test_all(queues, receive_buffer);
+  const Failure result = test_all(trial);
   const std::string text = static_cast<char>('0' + static_cast<int>(result.outcome)) + result.text;
   (void)!::write(report_fd, text.data(), text.size());
   _exit(0);
@@ -262,7 +273,8 @@ SelfTest read_report(int fd, Clock::time_point deadline) {
 
 }  // namespace
 
-SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_buffer) {
+SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_buffer,
+                       bool changes) {
   const auto began = Clock::now();
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -273,7 +285,7 @@ SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_
   {
     const Descriptor writer(ends[1]);
     pid = fork();
-    if (pid == 0) become_tester(writer.get(), queues, receive_buffer);
+    if (pid == 0) become_tester(writer.get(), {queues, receive_buffer, changes});
   }
   if (pid < 0) return {.text = fmt::format("no process: {}", std::strerror(errno))};
   SelfTest result = read_report(reader.get(), began + kLongestSelfTest);

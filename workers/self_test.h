@@ -28,7 +28,9 @@ struct SelfTest {
 inline constexpr std::chrono::milliseconds kLongestSelfTest{1000};
 
 // `queues` as QueueSocket::bind() takes them, at least one; `receive_buffer` as open() does. To be
-// called before there are threads, and before SIGCHLD is anybody's.
-SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_buffer);
+// called before there are threads, and before SIGCHLD is anybody's. Without `changes` packets are
+// to arrive as they were sent.
+SelfTest run_self_test(const std::vector<QueueSettings>& queues, size_t receive_buffer,
+                       bool changes = true);
 
 }  // namespace fettle

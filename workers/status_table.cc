@@ -56,10 +56,14 @@ std::string feed_lines(const RunStatus& status) {
   return out;
 }
 
+constexpr std::string_view kShadowLine =
+    "SHADOW   every packet passes as it came; counts are of what the rules would do\n";
+
 std::string heading(const RunStatus& status) {
-  std::string out = fmt::format("fettle {}, process {}: {} for {}\nrules    {}: {}, loaded {}\n",
+  std::string out = fmt::format("fettle {}, process {}: {} for {}\n{}rules    {}: {}, loaded {}\n",
                                 printable(status.version), status.pid, printable(status.phase),
-                                duration_text(status.up_ms), printable(status.rule_file, 4096),
+                                duration_text(status.up_ms), status.shadow ? kShadowLine : "",
+                                printable(status.rule_file, 4096),
                                 plural(status.rules.size(), "rule"), moment_text(status.loaded_at));
   if (status.last_reload) {
     const ReloadReport& reload = *status.last_reload;

@@ -15,6 +15,7 @@ constexpr uint32_t kLeastMtu = 1500;
 // acknowledges, within a round trip or two, or the segment is repeated.
 constexpr uint32_t kRepetition = 500;
 constexpr uint32_t kPartWait = 40;
+constexpr uint32_t kMostInOnePiece = 65535;
 
 }  // namespace
 
@@ -25,8 +26,8 @@ StreamTable::Size stream_table_size(uint32_t connections) {
           .handshakes = connections};
 }
 
-StreamStage::StreamStage(const Program& program, bool fail_open, uint32_t wait)
-    : program_(program), area_(kLongestPacket + stream::kMaxTail) {
+StreamStage::StreamStage(const Program& program, bool fail_open, uint32_t wait, bool shadow)
+    : program_(program), area_(kLongestPacket + stream::kMaxTail), shadow_(shadow) {
   StreamLimits& limits = output_.limits;
   // What a full queue lets pass unedited is acknowledged all the same.
   limits.trust_acknowledgements = fail_open;
@@ -34,6 +35,12 @@ StreamStage::StreamStage(const Program& program, bool fail_open, uint32_t wait)
   limits.tail_wait = wait;
   limits.tail_wait_more = wait > 0 ? std::max(wait, limits.tail_wait_more) : 0;
   limits.pieces = 1;
+  if (!shadow) return;
+  // As in a capture (replay_streams.h), but that what waits here has gone on meanwhile.
+  limits.recorded = limits.passed_on = limits.trust_acknowledgements = true;
+  limits.part_wait = StreamLimits::kNever;
+  limits.pieces = StreamLimits::kMaxPieces;
+  limits.packet = kMostInOnePiece;
 }
 
 uint32_t StreamStage::wait() const {
@@ -48,6 +55,7 @@ void StreamStage::set_limits(const InHand& hand, Interfaces& interfaces) {
   const bool local = queued.hook == Hook::kInput;
   // A super-packet's is made anew for its segments: what a queue before this one left there.
   output_.limits.verify = (queued.skb_info & kSkbCsumNotVerified) != 0 && !gso;
+  if (shadow_) return;
   output_.limits.packet = gso || local ? static_cast<uint32_t>(kMaxReturnedPayload) : mtu;
   // The kernel does not say it: no more than the way takes, and less than two of them make.
   const uint32_t header = hand.packet.payload;
@@ -70,7 +78,7 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
     output_.limits.tail_wait = output_.limits.tail_wait_more = 0;
     if (limits.part_wait != StreamLimits::kNever) output_.limits.part_wait = 0;
   }
-  const StreamAction action = program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
+  const StreamAction action = edit(hand, now, last);
   output_.limits = limits;
   timed_out_ = table_.counters().timeouts != timeouts;
   untracked_ = table_.counters().full != full;
@@ -80,14 +88,18 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
     case StreamAction::kHold:
     case StreamAction::kCannot:  // acknowledgements on their way may make room
       if (!last) return Fate::kWaits;
-      outcome.verdict = Verdict::kDrop;
+      if (!shadow_) outcome.verdict = Verdict::kDrop;
       break;
     case StreamAction::kPass:
     case StreamAction::kUntracked:
       outcome.changed = hand.packet.changed;
       break;
     case StreamAction::kReplace:
-      if (!put_back(hand)) outcome.verdict = Verdict::kDrop;
+      if (shadow_) {
+        outcome.changed = true;
+      } else if (!put_back(hand)) {
+        outcome.verdict = Verdict::kDrop;
+      }
       break;
     case StreamAction::kDrop:
       outcome.verdict = Verdict::kDrop;
@@ -95,6 +107,22 @@ StreamStage::Fate StreamStage::offer(InHand& hand, Interfaces& interfaces, uint3
   }
   newly_changed_ = !was_changed && outcome.changed && outcome.verdict != Verdict::kDrop;
   return Fate::kGoes;
+}
+
+// In a shadow nobody repeats what would not leave: in the end all is decided, be it that a hole
+// before it was not seen, and that there is no room for its edits.
+StreamAction StreamStage::edit(InHand& hand, uint32_t now, bool last) noexcept {
+  const auto once = [&] {
+    return program_.edit_stream(table_, hand.packet, hand.outcome, now, output_);
+  };
+  if (!shadow_ || !last) return once();
+  output_.skip_hole = true;
+  StreamAction action = once();
+  if (action == StreamAction::kHold) action = once();  // the wait for what follows is over, too
+  output_.give_up = action == StreamAction::kCannot;
+  if (output_.give_up) action = once();
+  output_.skip_hole = output_.give_up = false;
+  return action;
 }
 
 // The first piece where the packet lay; the sender repeats what is in the others.

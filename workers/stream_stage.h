@@ -26,7 +26,9 @@ class StreamStage {
   };
 
   // wait: milliseconds that what may begin a match waits for the rest; 0: none waits.
-  StreamStage(const Program& program, bool fail_open, uint32_t wait);
+  // shadow: all go on as they came, and what is said of them is what their streams' edits would
+  // have made of them: nothing is put back, and what waits is decided in the end.
+  StreamStage(const Program& program, bool fail_open, uint32_t wait, bool shadow = false);
 
   // Takes over what is in the memory that StreamTable::format() has once made. Whoever wrote it
   // last must be gone. False: it is no table.
@@ -45,6 +47,8 @@ class StreamStage {
   bool advanced_back() const { return output_.advanced_back; }
   uint32_t wait() const;
   bool split() const { return output_.piece_count > 1 || output_.part; }
+  // The segment instead, or the first of several.
+  std::span<const std::byte> piece() const { return output_.pieces[0]; }
   bool replaced() const { return output_.piece_count > 0; }
   bool timed_out() const { return timed_out_; }  // what might have been a match went as it was
   bool untracked() const { return untracked_; }  // for want of a place for its connection
@@ -55,12 +59,14 @@ class StreamStage {
     return uint64_t{output_.connection} << 1 | direction | uint64_t{1} << 63;
   }
   void set_limits(const InHand& hand, Interfaces& interfaces);
+  StreamAction edit(InHand& hand, uint32_t now, bool last) noexcept;
   bool put_back(InHand& hand) noexcept;
 
   const Program& program_;
   StreamTable table_;
   std::vector<std::byte> area_;
   StreamOutput output_;
+  bool shadow_;
   bool newly_changed_ = false;
   bool timed_out_ = false;
   bool untracked_ = false;

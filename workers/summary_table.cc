@@ -34,8 +34,12 @@ std::string details(const QueueCounters& counters) {
 
 std::string summary_table(const RunStatus& status) {
   constexpr auto kRow = "{:>5} {:>12} {:>12} {:>12} {:>12} {:>10} {:>11} {:>12} {:>8}\n";
-  std::string out = "\n" + fmt::format(kRow, "queue", "packets", "changed", "accepted", "dropped",
-                                       "malformed", "queue-full", "socket-full", "restarts");
+  std::string out = "\n";
+  if (status.shadow) {
+    out += "SHADOW: every packet passed as it came; counts are of what the rules would have done\n";
+  }
+  out += fmt::format(kRow, "queue", "packets", "changed", "accepted", "dropped", "malformed",
+                     "queue-full", "socket-full", "restarts");
   for (const QueueReport& queue : status.queues) {
     const QueueCounters& counters = queue.counters;
     out += fmt::format(kRow, queue.queue, counters.packets, counters.changed, counters.accepted,

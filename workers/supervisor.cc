@@ -50,6 +50,14 @@ Program rest_of(const RuleSet& set, const SteeringPlan& plan) {
   return std::move(*compile(without_pushed(set, plan), &known));
 }
 
+// As a shadow is to be without an effect, while nobody reads its queues, too.
+void let_pass_unseen(SteeringPlan* plan) {
+  plan->drops_unseen = false;
+  for (SteeringPoint& point : plan->points) {
+    for (SteeringFilter& filter : point.filters) filter.must_change = false;
+  }
+}
+
 struct Checked {
   std::unique_ptr<Program> program;
   SteeringPlan steering;
@@ -64,7 +72,7 @@ Result<Checked> load_checked(const RunOptions& options, std::string* warnings) {
   if (auto checked = check_queue_steps(*program, options); !checked) {
     return std::unexpected(checked.error());
   }
-  if (program->needs().must_change && options.fail_open.value_or(false)) {
+  if (program->needs().must_change && options.fail_open.value_or(false) && !options.shadow) {
     return fail(
         ErrorCode::kUsage,
         fmt::format("--fail-open lets packets pass unchanged, which a rule with must-change "
@@ -77,6 +85,7 @@ Result<Checked> load_checked(const RunOptions& options, std::string* warnings) {
     for (const std::string& note : plan->notes) spdlog::info("steering: {}", note);
     if (!plan->hindrances.empty()) *program = rest_of(rules->parsed.set, *plan);
     out.steering = std::move(*plan);
+    if (options.shadow) let_pass_unseen(&out.steering);
   }
   out.program = std::make_unique<Program>(std::move(*program));
   return out;
@@ -265,8 +274,9 @@ void Supervisor::on_news_of_workers() {
 
 std::string Supervisor::what_runs() const {
   const size_t rules = program_->rule_names().size();
-  return fmt::format("{}, {} worker{}, {} rule{}", queue_range(), queues_.size(),
-                     queues_.size() == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
+  return fmt::format("{}, {} worker{}, {} rule{}{}", queue_range(), queues_.size(),
+                     queues_.size() == 1 ? "" : "s", rules, rules == 1 ? "" : "s",
+                     options_.shadow ? "; SHADOW, every packet passes as it came" : "");
 }
 
 std::string Supervisor::queue_range() const {

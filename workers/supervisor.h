@@ -76,6 +76,7 @@ struct RunOptions {
   };
   std::optional<Steer> steer;  // the firewall's rules come when the queues are read, and go before
                                // they are drained
+  bool shadow = false;         // nothing is changed: all packets are accepted as they came
   std::string user;            // of the workers; empty: Sandbox's default
   bool sandbox = true;
 };
@@ -205,6 +206,7 @@ class Supervisor {
   Result<void> find_estates();
   std::optional<Estate> take_estate(uint16_t queue);
   Result<void> adopt_queue(Queue& queue, Estate estate);
+  bool continues(const SharedMemory& page) const;
   Result<void> bind_queue(Queue& queue);
   void say_settings(const Queue& queue) const;
   static PageHead& former_head(Queue& queue);

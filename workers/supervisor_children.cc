@@ -72,6 +72,7 @@ WorkerOptions Supervisor::worker_options(const Queue& queue, const QueueSettings
           .overload_length = options_.overload_length,
           .stream_wait = options_.stream_wait,
           .on_crash = options_.on_crash,
+          .shadow = options_.shadow,
           .drain_time = options_.drain_time};
 }
 
@@ -254,6 +255,7 @@ void Supervisor::hand_queue_to_worker(Queue& queue, char how) {
   begin_watch(queue);
   WorkerPage& page = queue.shared();
   page.settings = page.next = queue.settings;
+  page.shadow = options_.shadow ? 1 : 0;
   page.fingerprint = fingerprint(*queue.worker.program);
   page.restarts = queue.restarts;
   page.full_looks = queue.full_looks;

@@ -22,6 +22,7 @@ uint32_t needed_copy_range(const Needs& needs) {
 }  // namespace
 
 bool Supervisor::fails_open(const Program& program) const {
+  if (options_.shadow) return true;
   const Needs& needs = program.needs();
   return options_.fail_open.value_or(
       needs.overload.value_or(needs.must_change ? Verdict::kDrop : Verdict::kAccept) ==
@@ -97,11 +98,11 @@ Result<void> Supervisor::bind_queue(Queue& queue) {
 
 void Supervisor::say_settings(const Queue& queue) const {
   const QueueSettings& set = queue.settings;
-  spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}", set.queue,
-               format_cpu_list(queue.cpus), set.length,
+  spdlog::info("queue {}: bound, CPU {}, length {}, {}, {}, receive buffer {} bytes, {}{}",
+               set.queue, format_cpu_list(queue.cpus), set.length,
                set.copy_range == 0 ? "metadata only" : fmt::format("copy range {}", set.copy_range),
                set.fail_open ? "fail-open" : "fail-closed", queue.socket.receive_buffer(),
-               set.gso ? "GSO" : "no GSO");
+               set.gso ? "GSO" : "no GSO", options_.shadow ? ", shadow" : "");
   if (options_.conntrack && program_->needs().streams && !set.conntrack) {
     spdlog::info(
         "queue {}: this kernel says nothing of its own changes of sequence numbers "

@@ -23,12 +23,12 @@ Result<void> Supervisor::test_queues() const {
   for (uint32_t queue = options_.first_queue; queue <= options_.last_queue; ++queue) {
     queues.push_back(settings_for(static_cast<uint16_t>(queue), *program_));
   }
-  const SelfTest test = run_self_test(queues, options_.receive_buffer);
+  const SelfTest test = run_self_test(queues, options_.receive_buffer, !options_.shadow);
   if (test.outcome == SelfTest::Outcome::kFailed) {
     return fail(ErrorCode::kUnavailable,
-                fmt::format("self-test: {}; this kernel would not mend packets ('fettle doctor' "
+                fmt::format("self-test: {}; this kernel would not {} packets ('fettle doctor' "
                             "looks for the cause, --no-self-test starts all the same)",
-                            test.text));
+                            test.text, options_.shadow ? "let pass" : "mend"));
   }
   const bool passed = test.outcome == SelfTest::Outcome::kPassed;
   spdlog::info("self-test: {}{} ({} ms)", passed ? "" : "cannot be done here: ", test.text,
@@ -99,7 +99,8 @@ bool Supervisor::report_untracked(Queue& queue) {
 }
 
 bool Supervisor::accepts_orphans() const {
-  return options_.on_crash == Verdict::kAccept && !newest_program().needs().drops_orphans;
+  return options_.shadow ||
+         (options_.on_crash == Verdict::kAccept && !newest_program().needs().drops_orphans);
 }
 
 // Closing the socket drops what is still queued. A worker that had to be killed leaves such

@@ -135,6 +135,7 @@ RunStatus Supervisor::status(Rules rules) const {
   RunStatus out;
   out.version = version();
   out.pid = getpid();
+  out.shadow = options_.shadow;
   out.phase = kPhases[static_cast<size_t>(phase_)];
   out.started_at = started_at_;
   out.up_ms = milliseconds_between(began_, Clock::now());

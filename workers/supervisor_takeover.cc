@@ -114,7 +114,7 @@ Result<void> Supervisor::adopt_queue(Queue& queue, Estate estate) {
   }
   const auto socket_row = find_netlink_socket(queue.socket.port_id());
   queue.seen_socket_drops = socket_row ? socket_row->drops : 0;
-  if (head.layout == kPageLayout && page->size() >= sizeof(WorkerPage)) {
+  if (continues(*page)) {
     queue.page = std::move(*page);
     queue.slots = adopt_part(estate, Part::kSlots);
     queue.held = adopt_part(estate, Part::kHeld);
@@ -130,10 +130,19 @@ Result<void> Supervisor::adopt_queue(Queue& queue, Estate estate) {
   } else {
     queue.former_page = std::move(*page);
   }
-  spdlog::info(
-      "queue {}: taken over from process {}{}", number, head.supervisor.load(),
-      queue.former_page.data() ? ", of another version: counters and TCP streams begin anew" : "");
+  spdlog::info("queue {}: taken over from process {}{}", number, head.supervisor.load(),
+               !queue.former_page.data() ? ""
+               : head.layout != kPageLayout
+                   ? ", of another version: counters and TCP streams begin anew"
+               : options_.shadow ? ", which was no shadow: counters and TCP streams begin anew"
+                                 : ", a shadow: counters and TCP streams begin anew");
   return {};
+}
+
+// What a shadow has counted did not happen, and its streams were never shifted.
+bool Supervisor::continues(const SharedMemory& page) const {
+  return page.as<PageHead>()->layout == kPageLayout && page.size() >= sizeof(WorkerPage) &&
+         (page.as<WorkerPage>()->shadow != 0) == options_.shadow;
 }
 
 PageHead& Supervisor::former_head(Queue& queue) {
@@ -156,8 +165,10 @@ void Supervisor::succeed(Queue& queue) {
 void Supervisor::on_former_exit(Queue& queue) {
   const bool clean = former_head(queue).finished.load(std::memory_order_acquire) == 1;
   queue.former = {};
-  queue.former_page = {};
+  const SharedMemory page = std::exchange(queue.former_page, {});
   adopt_successor(queue, clean ? 'a' : 'r');
+  // The former supervisor waits for this, and looks at its own page.
+  if (page.data()) page.as<PageHead>()->worker.store(queue.worker.pid);
 }
 
 std::array<int, kParts> Supervisor::parts_of(const Queue& queue) {

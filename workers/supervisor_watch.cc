@@ -108,7 +108,9 @@ std::vector<Supervisor::Evidence> Supervisor::evidence_of(const Queue& queue) co
 }
 
 void Supervisor::keep(Queue& queue, std::span<const Evidence> evidence) {
-  const char* verdict = options_.on_crash == Verdict::kAccept ? "accept" : "drop";
+  const char* verdict = options_.shadow                         ? "accept, as all in a shadow"
+                        : options_.on_crash == Verdict::kAccept ? "accept"
+                                                                : "drop";
   for (const Evidence& one : evidence) {
     const auto path = quarantine(options_.quarantine, queue.settings.queue, one.id, one.bytes);
     if (path) queue.shared().quarantined = ++queue.quarantined;

@@ -32,9 +32,9 @@ std::vector<TopLine> too_small(const TopText& text, const TopView& view) {
 
 TopLine first_line(const TopText& text, const TopModel& model, const TopView& view) {
   const RunStatus& status = *model.status();
-  const std::string what =
-      fmt::format("fettle {}, process {}: {} for {}", text.shown(status.version), status.pid,
-                  text.shown(status.phase), duration_text(status.up_ms));
+  const std::string what = fmt::format(
+      "fettle {}, process {}: {}{} for {}", text.shown(status.version), status.pid,
+      status.shadow ? "SHADOW, " : "", text.shown(status.phase), duration_text(status.up_ms));
   const bool silent = !model.silence().empty();
   const std::string_view state = view.paused ? "paused" : silent ? "no answer" : "";
   const size_t width = view.width - state.size() - 1;

@@ -88,8 +88,9 @@ class Worker {
     if (!status && !unread) return;
     if (status && status->waiting == 0) return;
     const uint32_t upto = unread ? *unread - 1 : status->id_sequence;
-    const bool accept =
-        heritage_.options.on_crash == Verdict::kAccept && !heritage_.program->needs().drops_orphans;
+    const WorkerOptions& options = heritage_.options;
+    const bool accept = options.shadow || (options.on_crash == Verdict::kAccept &&
+                                           !heritage_.program->needs().drops_orphans);
     loop_.release_orphans(upto, accept ? kNfAccept : kNfDrop);
   }
 
