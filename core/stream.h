@@ -222,6 +222,7 @@ class StreamTable {
   bool expired(const stream::Connection& connection, uint32_t now) const;
   stream::Connection first_image(const stream::Connection& key, const stream::Segment& segment,
                                  uint32_t direction) const;
+  void forget_handshake(const stream::Connection& key);
   stream::Connection* enter(const stream::Connection& key, const stream::Segment& segment,
                             uint32_t direction, uint32_t now);
   void see_syn(const stream::Connection& key, const stream::Segment& segment, uint32_t direction);

@@ -134,20 +134,31 @@ Connection StreamTable::first_image(const Connection& key, const Segment& segmen
   return image;
 }
 
-// By data, or by what completes a handshake: the last acknowledgement of a connection that had no
-// place, or has lost it, would take one for nothing.
+// What has passed unseen is no hole in a stream.
+void StreamTable::forget_handshake(const Connection& key) {
+  Handshake& slot = handshakes_[key.hash & (header_->handshakes - 1)];
+  if (slot.hash == key.hash) slot = Handshake{};
+}
+
+// By data, by what completes a handshake, or by a FIN that has overtaken all data behind one: the
+// last acknowledgement of a connection that had no place, or has lost it, would take one for
+// nothing.
 Connection* StreamTable::enter(const Connection& key, const Segment& segment, uint32_t direction,
                                uint32_t now) {
   if (segment.has(kRst) || !segment.has(kAck) || segment.is_signed) return nullptr;
   Connection image = first_image(key, segment, direction);
-  if (segment.length == 0 && (image.state == State::kOneSided || segment.has(kFin))) return nullptr;
+  const bool overtook = image.direction[direction].start != segment.seq;
+  const bool says = segment.has(kFin) ? overtook : image.state == State::kEstablished;
+  if (segment.length == 0 && !says) return nullptr;
   Connection* place = place_for(key, now);
   if (place == nullptr) {
     ++counters_.full;
+    forget_handshake(key);
     return nullptr;
   }
   if (place->state != State::kFree) {
     ++counters_.evicted;
+    forget_handshake(*place);
     remove(place);
   }
   image.seen = now;

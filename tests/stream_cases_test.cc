@@ -102,6 +102,12 @@ open
 open
 0> FA 1 1 del = replace FA 1 1
 1> A 1 2 = pass A 1 5)"},
+                                    {"it overtook all data", R"(
+0> S 0 0 = untracked S 0 0
+1> SA 0 1 = untracked SA 0 1
+0> FA 6 1 = hold early
+0> FPA 1 1 GROW. = replace FPA 1 1 a-longer-replacement-that-grows.
+0> FA 6 1 = pass FA 33 1)"},
                                     {"no more bytes join a tail", R"(
 open
 0> A 1 1 GROWxGRO = hold tail
@@ -370,6 +376,27 @@ TEST(StreamCases, TwoThatBeginDoNotPushEachOtherOut) {
     }
   }
   box.play("count entered 10\ncount evicted 2");
+}
+
+// Of a connection that had no place data have passed: they are no hole that its FIN would have to
+// wait for.
+TEST(StreamCases, WhatPassedWithoutAPlaceIsNotWaitedFor) {
+  StreamScript box({.connections = 8, .edits = 8, .chunks = 8, .handshakes = 64});
+  for (uint32_t i = 1; i < 9; ++i) {
+    box.play("connection " + std::to_string(i));
+    box.play("open");
+  }
+  box.play(R"(
+connection 9
+0> S 0 0 = untracked S 0 0
+1> SA 0 1 = untracked SA 0 1
+0> PA 1 1 GROW. = untracked PA 1 1 GROW.
+connection 1
+0> FA 1 1 = pass FA 1 1
+1> FA 1 2 = pass FA 1 2
+connection 9
+0> FA 6 1 = untracked FA 6 1
+count full 1)");
 }
 
 TEST(StreamCases, WhatIsNoStreamToEditPassesAsItIs) {
