@@ -185,6 +185,7 @@ RunStatus read_status(const Members& members) {
   members.read_object("control", [&](const Members& m) { out.control = read_control(m); });
   members.read_object("feed", [&](const Members& m) { out.feed = read_feed(m); });
   members.read_array("queues", &out.queues, read_queue);
+  members.read("pushed_rules", &out.pushed_rules);
   members.read_array("rules", &out.rules, read_rule);
   return out;
 }

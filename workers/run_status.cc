@@ -120,6 +120,7 @@ std::string status_json(const RunStatus& status) {
       .add_json("feed", feed_json(status.feed))
       .add_json("queues", json_array(queues))
       .add_json("rules", json_array(rules))
+      .add("pushed_rules", status.pushed_rules)
       .text();
 }
 

@@ -113,6 +113,7 @@ struct RunStatus {
   std::optional<FeedReport> feed;  // nothing: not read yet
   std::vector<QueueReport> queues;
   std::vector<RuleReport> rules;  // since they were loaded
+  uint64_t pushed_rules = 0;      // that the firewall carries out, beside these
 };
 
 std::string status_json(const RunStatus& status);

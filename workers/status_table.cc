@@ -59,12 +59,19 @@ std::string feed_lines(const RunStatus& status) {
 constexpr std::string_view kShadowLine =
     "SHADOW   every packet passes as it came; counts are of what the rules would do\n";
 
+std::string rules_text(const RunStatus& status) {
+  std::string out = plural(status.rules.size(), "rule");
+  if (status.pushed_rules > 0)
+    out += fmt::format(", {} more by the firewall itself", status.pushed_rules);
+  return out;
+}
+
 std::string heading(const RunStatus& status) {
   std::string out = fmt::format("fettle {}, process {}: {} for {}\n{}rules    {}: {}, loaded {}\n",
                                 printable(status.version), status.pid, printable(status.phase),
                                 duration_text(status.up_ms), status.shadow ? kShadowLine : "",
-                                printable(status.rule_file, 4096),
-                                plural(status.rules.size(), "rule"), moment_text(status.loaded_at));
+                                printable(status.rule_file, 4096), rules_text(status),
+                                moment_text(status.loaded_at));
   if (status.last_reload) {
     const ReloadReport& reload = *status.last_reload;
     out += fmt::format("reload   {} {}\n", reload.exit == 0 ? "adopted" : "refused",

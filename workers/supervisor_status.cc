@@ -158,6 +158,7 @@ RunStatus Supervisor::status(Rules rules) const {
   } else {
     out.rules.resize(program_->rule_names().size());
   }
+  out.pushed_rules = static_cast<uint64_t>(std::ranges::count(steering_.hindrances, ""));
   return out;
 }
 

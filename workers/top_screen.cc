@@ -47,8 +47,10 @@ TopLine rules_line(const TopText& text, const TopModel& model, size_t width) {
   const RunStatus& status = *model.status();
   const bool refused = status.last_reload && status.last_reload->exit != 0;
   const std::string_view reload = refused ? "; last reload refused" : "";
-  const std::string behind = fmt::format(": {}, loaded {}", plural(status.rules.size(), "rule"),
-                                         moment_text(status.loaded_at));
+  const std::string pushed =
+      status.pushed_rules > 0 ? fmt::format(", {} more by the firewall", status.pushed_rules) : "";
+  const std::string behind = fmt::format(": {}{}, loaded {}", plural(status.rules.size(), "rule"),
+                                         pushed, moment_text(status.loaded_at));
   const size_t room = width - std::min(width, 6 + behind.size() + reload.size());
   const std::string path = text.tail(text.shown(status.rule_file), room);
   return {{.text = fmt::format("rules {}{}", path, behind), .style = TopStyle::kPlain},

@@ -77,6 +77,8 @@ mixed() { # title rules pushed
   fettle_start "$router" --rules "$2" --queue-balance 0:1 --steer "$tool" --steer-hook forward --push-down
   wait_for 10 log_has fettle 'steering: ' || fail "run --steer does not say what it entered"
   expect_match "$1: $3 of them by the firewall" "$(cat "$work/fettle.log")" "the firewall carries out $3 rules"
+  expect_match "$1: status says so" "$("$fettle" status --control "$work/control")" \
+    ": $((${3#* of } - ${3% of *})) rules, ${3% of *} more by the firewall itself"
   pass_by "$work/some.pcap"
   expect_between "$1: packets that were queued" "$(queued)" 1 $((count / 2))
   fettle_stop
