@@ -174,6 +174,7 @@ class Converter {
     after_heading_ = true;
     if (level == 2) {
       std::ranges::transform(words, words.begin(), [](unsigned char c) { return std::toupper(c); });
+      in_synopsis_ = words == "SYNOPSIS";
     }
     if (level > 1) out_ += fmt::format(".{} {}\n", level == 2 ? "SH" : "SS", literal(words));
   }
@@ -194,7 +195,7 @@ class Converter {
     const size_t digits = line.find_first_not_of("0123456789");
     if (line.starts_with("- ")) {
       flush();
-      tag_ = ".IP \\(bu 2\n";
+      tag_ = in_synopsis_ ? (after_heading_ ? "" : ".br\n") : ".IP \\(bu 2\n";
       line.remove_prefix(2);
     } else if (digits > 0 && digits < line.size() && line.substr(digits).starts_with(". ")) {
       flush();
@@ -220,6 +221,7 @@ class Converter {
   std::string tag_;        // of the list's item that it is; empty: of none
   size_t rows_ = 0;        // of a table, so far
   bool in_code_ = false;
+  bool in_synopsis_ = false;   // whose list is lines, one below the other
   bool after_heading_ = true;  // which ends the paragraph before it by itself
 };
 
