@@ -56,5 +56,17 @@ TEST(DoctorFactsTest, ThisMachine) {
   EXPECT_TRUE(facts.forwards4.has_value());
 }
 
+// Under systemd with a descriptor store process 1 holds the socket, too.
+TEST(DoctorFactsTest, AQueueOfFettlesIsNobodyElses) {
+  const QueueFacts kept =
+      queue_facts(0, "systemd (process 1), fettle (process 185), fettle-q0 (process 189)");
+  EXPECT_TRUE(kept.fettle);
+  EXPECT_EQ(kept.processes, (std::vector{185, 189}));
+  const QueueFacts others = queue_facts(1, "systemd (process 1), suricata (process 12)");
+  EXPECT_FALSE(others.fettle);
+  EXPECT_EQ(others.processes, std::vector{12});
+  EXPECT_FALSE(queue_facts(2, "notfettle (process 7)").fettle);
+}
+
 }  // namespace
 }  // namespace fettle

@@ -62,16 +62,9 @@ std::optional<std::string> read_config(const std::string& release) {
 }
 
 void gather_queues(uint32_t first, uint32_t last, HostFacts* facts) {
-  constexpr std::string_view kProcess = "(process ";
   for (const QueueStatus& row : read_queue_status()) {
     if (row.queue < first || row.queue > last) continue;
-    QueueFacts queue{.queue = row.queue, .owner = queue_owner(row.queue), .processes = {}};
-    queue.fettle = queue.owner.starts_with("fettle");
-    for (size_t at = 0; (at = queue.owner.find(kProcess, at)) != std::string::npos;) {
-      at += kProcess.size();
-      queue.processes.push_back(std::atoi(queue.owner.c_str() + at));
-    }
-    facts->queues.push_back(std::move(queue));
+    facts->queues.push_back(queue_facts(row.queue, queue_owner(row.queue)));
   }
 }
 
@@ -209,6 +202,19 @@ void gather_tuning(TuningFacts* facts) {
 }
 
 }  // namespace
+
+QueueFacts queue_facts(uint32_t queue, std::string owner) {
+  constexpr std::string_view kProcess = "(process ";
+  constexpr int kServiceManager = 1;  // keeps descriptors of its units
+  QueueFacts out{.queue = queue, .owner = std::move(owner), .processes = {}};
+  out.fettle = out.owner.starts_with("fettle") || out.owner.find(", fettle") != std::string::npos;
+  for (size_t at = 0; (at = out.owner.find(kProcess, at)) != std::string::npos;) {
+    at += kProcess.size();
+    const int process = std::atoi(out.owner.c_str() + at);
+    if (process != kServiceManager) out.processes.push_back(process);
+  }
+  return out;
+}
 
 HostFacts gather_facts(uint32_t first, uint32_t last) {
   HostFacts facts;

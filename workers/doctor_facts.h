@@ -53,6 +53,8 @@ struct QueueFacts {
   bool fettle = false;  // a `fettle run` has it
   std::vector<int> processes;
 };
+// `owner`: as queue_owner() says it. Processes are those that may be ended for the queue.
+QueueFacts queue_facts(uint32_t queue, std::string owner);
 
 struct HostFacts {
   std::string release;                // uname -r
