@@ -153,11 +153,13 @@ class Writer {
     return lowest;
   }
 
-  // multiport reads the ports alone. The matches of one protocol want its whole header, and drop
-  // what ends before.
+  // multiport reads the ports alone, and takes no range of one. The matches of one protocol want
+  // its whole header, and drop what ends before.
   static std::string asking(std::string_view protocol, PortRule::Side side, const Range& ports) {
-    return fmt::format("-p {} -m multiport --{}ports {}:{}", protocol,
-                       side == PortRule::kSource ? 's' : 'd', ports.low, ports.high);
+    std::string list = fmt::format("{}", ports.low);
+    if (ports.high > ports.low) list += fmt::format(":{}", ports.high);
+    return fmt::format("-p {} -m multiport --{}ports {}", protocol,
+                       side == PortRule::kSource ? 's' : 'd', list);
   }
 
   const std::string &chain_, &asked_;
