@@ -70,6 +70,32 @@ first=$(grep -n -m1 'comment "' "$work/out")
 [[ $first = *'"must"'* ]] || fail "what must change comes first: $first"
 grep -q 'be_liberal' "$work/said" || fail "nothing is said of connection tracking"
 
+# Many of one shape: one rule, with what is within another one left out; what overlaps stays a rule.
+shape() { # address port
+  printf '[[rule]]\nname = "%s"\nmatch = { protocol = "udp", src = "%s", dst-port = "%s" }\nsteps = [ { set = { ttl = 9 } } ]\n' \
+    "$1" "$1" "$2"
+}
+for number in 1 2 3 4 5 6; do shape "10.$number.0.0/16" $((1331 + number)); done >"$work/six"
+{ cat "$work/six"; shape 10.7.0.0/16 "2000-2010"; shape 10.7.1.0/24 2005; shape 10.7.1.0/25 "2010-2011"; } >"$work/nine"
+steer <"$work/six"
+has "six are rules" 'add rule inet fettle forward meta l4proto udp ip saddr 10.6.0.0/16 th dport 1337 counter queue flags bypass to 0 comment "10.6.0.0/16"'
+steer <"$work/nine"
+set='10.1.0.0/16 . 1332, 10.2.0.0/16 . 1333, 10.3.0.0/16 . 1334, 10.4.0.0/16 . 1335, 10.5.0.0/16 . 1336, 10.6.0.0/16 . 1337, 10.7.0.0/16 . 2000-2010'
+grep -qF "add rule inet fettle forward meta l4proto udp ip saddr . th dport { $set } counter queue flags bypass to 0 comment" "$work/out" ||
+  fail "more are one: $(cat "$work/out")"
+has "but for what overlaps" 'add rule inet fettle forward meta l4proto udp ip saddr 10.7.1.0/25 th dport 2010-2011 counter queue flags bypass to 0 comment "10.7.1.0/25"'
+lacks "one within another" '2005'
+steer --tool iptables <"$work/six"
+lacks "few are in a row" '-g '
+{ printf '[[rule]]\nname = "must"\nmust-change = true\nmatch = { protocol = "udp", ttl = 9 }\nsteps = [ { set = { ttl = 8 } } ]\n'; cat "$work/nine"; } >"$work/ten"
+steer --tool iptables <"$work/ten"
+has "by protocol" '-A fettle-FORWARD -p udp -j fettle-FORWARD-000'
+has "between the ports that there are" '-A fettle-FORWARD-000 -p udp -m multiport --dports 1332:2011 -j fettle-FORWARD-001'
+has "ports are halved" '-A fettle-FORWARD-001 -p udp -m multiport --dports 0:1335 -g fettle-FORWARD-002'
+has "each is in its half" '-A fettle-FORWARD-002 -p udp -s 10.4.0.0/16 -m multiport --dports 1335 -m comment --comment "10.4.0.0/16" -j NFQUEUE --queue-num 0 --queue-bypass'
+first=$(grep -m1 '^-A fettle' "$work/out")
+[[ $first = *'--comment "must" -j NFQUEUE --queue-num 0' ]] || fail "what must change comes first: $first"
+
 steer --queue-balance 0:3 --spread flow --tool iptables <<'RULES'
 [[rule]]
 match = { protocol = "udp" }
@@ -135,4 +161,4 @@ has "a miss" "$rule forward_r1_1 drop"
 has "the rest is queued" "$rule forward meta l4proto tcp counter queue flags bypass to 0 comment \"by pattern\""
 grep -q '"by pattern" is left to the queue: key: payload' "$work/said" || fail "not said why: $(cat "$work/said")"
 [ $failures = 0 ] || exit 1
-printf 'steer: 31 expectations met\n'
+printf 'steer: 42 expectations met\n'
