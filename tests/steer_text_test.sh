@@ -90,11 +90,18 @@ lacks "few are in a row" '-g '
 { printf '[[rule]]\nname = "must"\nmust-change = true\nmatch = { protocol = "udp", ttl = 9 }\nsteps = [ { set = { ttl = 8 } } ]\n'; cat "$work/nine"; } >"$work/ten"
 steer --tool iptables <"$work/ten"
 has "by protocol" '-A fettle-FORWARD -p udp -j fettle-FORWARD-000'
-has "between the ports that there are" '-A fettle-FORWARD-000 -p udp -m multiport --dports 1332:2011 -j fettle-FORWARD-001'
-has "ports are halved" '-A fettle-FORWARD-001 -p udp -m multiport --dports 0:1335 -g fettle-FORWARD-002'
-has "each is in its half" '-A fettle-FORWARD-002 -p udp -s 10.4.0.0/16 -m multiport --dports 1335 -m comment --comment "10.4.0.0/16" -j NFQUEUE --queue-num 0 --queue-bypass'
+has "between the addresses that there are" '-A fettle-FORWARD-000 -s 10.0.0.0/13 -j fettle-FORWARD-001'
+has "addresses are halved" '-A fettle-FORWARD-001 -s 10.4.0.0/15 -g fettle-FORWARD-003'
+has "each is in its half" '-A fettle-FORWARD-003 -p udp -s 10.5.0.0/16 -m multiport --dports 1336 -m comment --comment "10.5.0.0/16" -j NFQUEUE --queue-num 0 --queue-bypass'
 first=$(grep -m1 '^-A fettle' "$work/out")
+for number in 1 2 3 4 5 6 7 8 9; do
+  printf '[[rule]]\nmatch = { protocol = "udp", dst-port = "%d-%d", ttl = %d }\nsteps = [ { set = { dscp = 1 } } ]\n' \
+    $((10 * number)) $((10 * number + 7)) $((number + 40))
+done >"$work/ports"
 [[ $first = *'--comment "must" -j NFQUEUE --queue-num 0' ]] || fail "what must change comes first: $first"
+steer --tool iptables <"$work/ports"
+has "between the ports that there are" '-A fettle-FORWARD-000 -p udp -m multiport --dports 10:97 -j fettle-FORWARD-001'
+has "ports are halved" '-A fettle-FORWARD-001 -p udp -m multiport --dports 0:49 -g fettle-FORWARD-002'
 
 steer --queue-balance 0:3 --spread flow --tool iptables <<'RULES'
 [[rule]]
@@ -161,4 +168,4 @@ has "a miss" "$rule forward_r1_1 drop"
 has "the rest is queued" "$rule forward meta l4proto tcp counter queue flags bypass to 0 comment \"by pattern\""
 grep -q '"by pattern" is left to the queue: key: payload' "$work/said" || fail "not said why: $(cat "$work/said")"
 [ $failures = 0 ] || exit 1
-printf 'steer: 42 expectations met\n'
+printf 'steer: 44 expectations met\n'

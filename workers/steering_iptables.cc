@@ -58,12 +58,12 @@ std::string device_words(const SteeringPoint& point) {
 // target.
 void add_divided(const std::vector<const SteeringFilter*>& filters, const SteeringPoint& point,
                  Family family, const std::string& chain, const std::string& to, ChainText* out) {
-  std::vector<PortRule> rules;
+  std::vector<DividedRule> rules;
   for (const SteeringFilter* filter : filters) {
     const size_t most = rules.size() < kMostRules ? kMostRulesOfFilter : 0;
     const std::string target =
         fmt::format("-m comment --comment \"{}\" {}", steering_comment(*filter, 200), to);
-    for (PortRule& rule : port_rules_of(filter->match, family, target, most))
+    for (DividedRule& rule : divided_rules_of(filter->match, family, target, most))
       rules.push_back(std::move(rule));
   }
   add_in_chains(rules, chain, device_words(point), out);
