@@ -238,6 +238,15 @@ class Writer {
     return asking(by.end, range);
   }
 
+  // As divide(), for rules that all ask for the same: what is not that passes at once.
+  void divide_within(const std::string& chain, Rules rules, const std::string& asked,
+                     const std::vector<By>& left, uint32_t depth) {
+    if (rules.size() <= kFew || depth >= kDeepest) return add_all(chain, rules);
+    const std::string own = new_chain();
+    add(chain, fmt::format("{}-j {}", asked, own));
+    divide(own, std::move(rules), left, depth + 1);
+  }
+
   // The smaller half is gone to, so that chains are no deeper than the logarithm of their number.
   void by_addresses(const std::string& chain, Rules rules, End end, const std::vector<By>& left,
                     uint32_t depth) {
@@ -252,7 +261,7 @@ class Writer {
           halves[bit_of(its.address, common.length) ? 1 : 0].push_back(rule);
         }
       }
-      divide(chain, std::move(both), left, depth);
+      divide_within(chain, std::move(both), asking(end, common), left, depth);
       const size_t smaller = halves[0].size() <= halves[1].size() ? 0 : 1;
       if (!halves[smaller].empty()) {
         const std::string own = new_chain();
