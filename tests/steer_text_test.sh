@@ -77,11 +77,12 @@ shape() { # address port
 }
 for number in 1 2 3 4 5 6; do shape "10.$number.0.0/16" $((1331 + number)); done >"$work/six"
 { cat "$work/six"; shape 10.7.0.0/16 "2000-2010"; shape 10.7.1.0/24 2005; shape 10.7.1.0/25 "2010-2011"; } >"$work/nine"
-steer <"$work/six"
-has "six are rules" 'add rule inet fettle forward meta l4proto udp ip saddr 10.6.0.0/16 th dport 1337 counter queue flags bypass to 0 comment "10.6.0.0/16"'
-steer <"$work/nine"
-set='10.1.0.0/16 . 1332, 10.2.0.0/16 . 1333, 10.3.0.0/16 . 1334, 10.4.0.0/16 . 1335, 10.5.0.0/16 . 1336, 10.6.0.0/16 . 1337, 10.7.0.0/16 . 2000-2010'
-grep -qF "add rule inet fettle forward meta l4proto udp ip saddr . th dport { $set } counter queue flags bypass to 0 comment" "$work/out" ||
+for number in $(seq 12); do shape "10.1$number.0.0/16" $((1331 + number)); done >"$work/twelve"
+{ cat "$work/twelve"; shape 10.7.0.0/16 "2000-2010"; shape 10.7.1.0/24 2005; shape 10.7.1.0/25 "2010-2011"; } >"$work/fifteen"
+steer <"$work/twelve"
+has "twelve are rules" 'add rule inet fettle forward meta l4proto udp ip saddr 10.16.0.0/16 th dport 1337 counter queue flags bypass to 0 comment "10.16.0.0/16"'
+steer <"$work/fifteen"
+grep -qE '^add rule inet fettle forward meta l4proto udp ip saddr [.] th dport [{] 10.11.0.0/16 [.] 1332, .*10.19.0.0/16 [.] 1340, 10.7.0.0/16 [.] 2000-2010 [}] counter queue flags bypass to 0 comment' "$work/out" ||
   fail "more are one: $(cat "$work/out")"
 has "but for what overlaps" 'add rule inet fettle forward meta l4proto udp ip saddr 10.7.1.0/25 th dport 2010-2011 counter queue flags bypass to 0 comment "10.7.1.0/25"'
 lacks "one within another" '2005'

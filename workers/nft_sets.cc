@@ -14,8 +14,8 @@
 namespace fettle {
 namespace {
 
-// A set is looked up in the time that six rules take which do not hold, whatever its size.
-constexpr size_t kFew = 6;
+// A set is looked up in the time that twelve rules take which do not hold, whatever its size.
+constexpr size_t kFew = 12;
 constexpr size_t kMostOfFilter = 256;  // elements; one of more has two sets of its own instead
 constexpr size_t kMostElements = 4096;
 constexpr size_t kMostSets = 4;  // of one shape

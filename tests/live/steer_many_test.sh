@@ -10,7 +10,7 @@ command -v nft >/dev/null || skip "nft is not there: deploy/install-dependencies
 tool=iptables
 . "$live_dir/steer_lib.sh"
 seed=${SEED:-$RANDOM} rounds=${ROUNDS:-3} rules=${RULES:-120}
-[ "${SLOWNESS:-1}" = 1 ] || rounds=${ROUNDS:-1} rules=${RULES:-40}
+[ "${SLOWNESS:-1}" = 1 ] || rounds=${ROUNDS:-1}
 count=${COUNT:-1500}
 printf 'SEED=%s\n' "$seed"
 
