@@ -70,6 +70,40 @@ first=$(grep -n -m1 'comment "' "$work/out")
 [[ $first = *'"must"'* ]] || fail "what must change comes first: $first"
 grep -q 'be_liberal' "$work/said" || fail "nothing is said of connection tracking"
 
+# Many of one shape: one rule, with what is within another one left out; what overlaps stays a rule.
+shape() { # address port
+  printf '[[rule]]\nname = "%s"\nmatch = { protocol = "udp", src = "%s", dst-port = "%s" }\nsteps = [ { set = { ttl = 9 } } ]\n' \
+    "$1" "$1" "$2"
+}
+for number in 1 2 3 4 5 6; do shape "10.$number.0.0/16" $((1331 + number)); done >"$work/six"
+{ cat "$work/six"; shape 10.7.0.0/16 "2000-2010"; shape 10.7.1.0/24 2005; shape 10.7.1.0/25 "2010-2011"; } >"$work/nine"
+for number in $(seq 12); do shape "10.1$number.0.0/16" $((1331 + number)); done >"$work/twelve"
+{ cat "$work/twelve"; shape 10.7.0.0/16 "2000-2010"; shape 10.7.1.0/24 2005; shape 10.7.1.0/25 "2010-2011"; } >"$work/fifteen"
+steer <"$work/twelve"
+has "twelve are rules" 'add rule inet fettle forward meta l4proto udp ip saddr 10.16.0.0/16 th dport 1337 counter queue flags bypass to 0 comment "10.16.0.0/16"'
+steer <"$work/fifteen"
+grep -qE '^add rule inet fettle forward meta l4proto udp ip saddr [.] th dport [{] 10.11.0.0/16 [.] 1332, .*10.19.0.0/16 [.] 1340, 10.7.0.0/16 [.] 2000-2010 [}] counter queue flags bypass to 0 comment' "$work/out" ||
+  fail "more are one: $(cat "$work/out")"
+has "but for what overlaps" 'add rule inet fettle forward meta l4proto udp ip saddr 10.7.1.0/25 th dport 2010-2011 counter queue flags bypass to 0 comment "10.7.1.0/25"'
+lacks "one within another" '2005'
+steer --tool iptables <"$work/six"
+lacks "few are in a row" '-g '
+{ printf '[[rule]]\nname = "must"\nmust-change = true\nmatch = { protocol = "udp", ttl = 9 }\nsteps = [ { set = { ttl = 8 } } ]\n'; cat "$work/nine"; } >"$work/ten"
+steer --tool iptables <"$work/ten"
+has "by protocol" '-A fettle-FORWARD -p udp -j fettle-FORWARD-000'
+has "between the addresses that there are" '-A fettle-FORWARD-000 -s 10.0.0.0/13 -j fettle-FORWARD-001'
+has "addresses are halved" '-A fettle-FORWARD-001 -s 10.4.0.0/15 -g fettle-FORWARD-003'
+has "each is in its half" '-A fettle-FORWARD-003 -p udp -s 10.5.0.0/16 -m multiport --dports 1336 -m comment --comment "10.5.0.0/16" -j NFQUEUE --queue-num 0 --queue-bypass'
+first=$(grep -m1 '^-A fettle' "$work/out")
+for number in 1 2 3 4 5 6 7 8 9; do
+  printf '[[rule]]\nmatch = { protocol = "udp", dst-port = "%d-%d", ttl = %d }\nsteps = [ { set = { dscp = 1 } } ]\n' \
+    $((10 * number)) $((10 * number + 7)) $((number + 40))
+done >"$work/ports"
+[[ $first = *'--comment "must" -j NFQUEUE --queue-num 0' ]] || fail "what must change comes first: $first"
+steer --tool iptables <"$work/ports"
+has "between the ports that there are" '-A fettle-FORWARD-000 -p udp -m multiport --dports 10:97 -j fettle-FORWARD-001'
+has "ports are halved" '-A fettle-FORWARD-001 -p udp -m multiport --dports 0:49 -g fettle-FORWARD-002'
+
 steer --queue-balance 0:3 --spread flow --tool iptables <<'RULES'
 [[rule]]
 match = { protocol = "udp" }
@@ -135,4 +169,4 @@ has "a miss" "$rule forward_r1_1 drop"
 has "the rest is queued" "$rule forward meta l4proto tcp counter queue flags bypass to 0 comment \"by pattern\""
 grep -q '"by pattern" is left to the queue: key: payload' "$work/said" || fail "not said why: $(cat "$work/said")"
 [ $failures = 0 ] || exit 1
-printf 'steer: 31 expectations met\n'
+printf 'steer: 44 expectations met\n'

@@ -183,31 +183,38 @@ Words alternatives(const Condition& condition, Family family) {
   }
 }
 
-void add_rules(const Match& match, Family family, bool either, Words* out) {
+}  // namespace
+
+std::vector<Family> nft_families(const Match& match) {
+  const Scope scope = scope_of(match);
+  const bool apart = std::ranges::any_of(match.all_of, of_one_family, &Condition::key);
+  if (!apart && scope.ipv4 && scope.ipv6) return {Family::kNone};
+  std::vector<Family> out;
+  if (scope.ipv4) out.push_back(Family::kIpv4);
+  if (scope.ipv6) out.push_back(Family::kIpv6);
+  return out;
+}
+
+NftWords nft_rules_of(const Match& match, Family family) {
+  const bool either = family == Family::kNone;
   Words rules{""};
   for (const Condition& condition : match.all_of) {
     if (either && condition.key == Key::kFamily) continue;
     Words more;
-    for (const std::string& alternative : alternatives(condition, family))
+    for (const std::string& alternative : alternatives(condition, either ? Family::kIpv4 : family))
       for (const std::string& rule : rules)
         more.push_back(rule + alternative + (alternative.empty() ? "" : " "));
     rules = std::move(more);
   }
-  out->insert(out->end(), rules.begin(), rules.end());
+  return rules;
 }
 
-}  // namespace
-
 NftWords nft_rules_of(const Match& match) {
-  const Scope scope = scope_of(match);
-  const bool apart = std::ranges::any_of(match.all_of, of_one_family, &Condition::key);
   Words out;
-  if (!apart && scope.ipv4 && scope.ipv6) {
-    add_rules(match, Family::kIpv4, true, &out);
-    return out;
+  for (const Family family : nft_families(match)) {
+    Words rules = nft_rules_of(match, family);
+    out.insert(out.end(), rules.begin(), rules.end());
   }
-  if (scope.ipv4) add_rules(match, Family::kIpv4, false, &out);
-  if (scope.ipv6) add_rules(match, Family::kIpv6, false, &out);
   return out;
 }
 

@@ -20,6 +20,9 @@ std::string nft_set(const NftWords& members);
 // one where nothing tells them apart. Each ends with a space where it asks for something. None: no
 // packet can match.
 NftWords nft_rules_of(const Match& match);
+// The same in parts: kNone where nothing tells the families apart.
+std::vector<Family> nft_families(const Match& match);
+NftWords nft_rules_of(const Match& match, Family family);
 
 // Bytes of a payload of TCP or UDP, or of another place, as one number: "@ih,32,16". Requires
 // nft_reaches().

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -94,16 +96,25 @@ Result<Chains> chains_of(std::string_view name, const std::string& tool) {
   return read_chains(*saved, name);
 }
 
-// What takes away the jumps and chains that `text` does not have: jumps first, then rules, then
-// chains, none of which is a base chain.
-std::string removal(const Chains& chains, std::string_view text) {
+// The commands of a table in `text`: from behind "*table" to "COMMIT". Nothing: it has none.
+std::optional<std::pair<size_t, size_t>> commands_of(std::string_view text,
+                                                     const std::string& table) {
+  const std::string head = fmt::format("*{}\n", table);
+  const size_t begin = text.find(head);
+  if (begin == std::string_view::npos) return std::nullopt;
+  return std::pair(begin + head.size(), text.find("COMMIT\n", begin));
+}
+
+// `text`, and what takes away the jumps and chains that it does not have: jumps first, then rules,
+// then chains, none of which is a base chain. A table's old chains go with its new rules, behind
+// them, since a chain that others lead to cannot go. Tables that are left alone go first.
+std::string with_removal(const Chains& chains, std::string text) {
   std::map<std::string, std::string> tables;
   const auto stays = [&](const std::string& table, const std::string& chain) {
-    const size_t begin = text.find(fmt::format("*{}\n", table));
-    if (begin == std::string_view::npos) return false;
-    const size_t end = text.find("COMMIT", begin);
-    return text.substr(begin, end - begin).find(fmt::format(":{} ", chain)) !=
-           std::string_view::npos;
+    const auto at = commands_of(text, table);
+    return at && std::string_view(text)
+                         .substr(at->first, at->second - at->first)
+                         .find(fmt::format(":{} ", chain)) != std::string_view::npos;
   };
   for (const std::string& jump : chains.jumps) {
     const size_t first = jump.find(' '), second = jump.find(' ', first + 1);
@@ -115,10 +126,15 @@ std::string removal(const Chains& chains, std::string_view text) {
   for (const std::string_view step : {"-F", "-X"})
     for (const auto& [table, chain] : chains.own)
       if (!stays(table, chain)) tables[table] += fmt::format("{} {}\n", step, chain);
-  std::string out;
-  for (const auto& [table, commands] : tables)
-    out += fmt::format("*{}\n{}COMMIT\n", table, commands);
-  return out;
+  std::string alone;
+  for (const auto& [table, commands] : tables) {
+    if (const auto at = commands_of(text, table)) {
+      text.insert(at->second, commands);
+    } else {
+      alone += fmt::format("*{}\n{}COMMIT\n", table, commands);
+    }
+  }
+  return alone + text;
 }
 
 Result<void> restore(const std::string& tool, const std::string& text) {
@@ -145,8 +161,7 @@ Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& targ
     const auto chains = chains_of(target.name, name);
     if (!chains) return std::unexpected(chains.error());
     const std::string text = iptables_text(plan, target, family, chains->jumps);
-    // What goes goes first: a chain of the former rules may be asked for under another table.
-    const auto done = restore(name, removal(*chains, text) + text);
+    const auto done = restore(name, with_removal(*chains, text));
     if (!done) return std::unexpected(done.error());
   }
   return {};
@@ -163,7 +178,7 @@ Result<void> remove_steering(std::string_view name, SteeringTool tool) {
   for (const auto& [program, family] : kTools) {
     const auto chains = chains_of(name, program);
     if (!chains) return std::unexpected(chains.error());
-    if (const auto done = restore(program, removal(*chains, "")); !done) return done;
+    if (const auto done = restore(program, with_removal(*chains, "")); !done) return done;
   }
   return {};
 }

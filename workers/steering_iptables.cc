@@ -5,11 +5,15 @@
 #include <fmt/format.h>
 
 #include "workers/iptables_words.h"
+#include "workers/steering_chains.h"
 #include "workers/steering_text.h"
 
 namespace fettle {
 namespace {
 
+constexpr size_t kFewRules = 8;              // of a point, met one after another
+constexpr size_t kMostRules = 32'768;        // of a point, divided; what is beyond is not
+constexpr size_t kMostRulesOfFilter = 1024;  // divided
 constexpr uint32_t kHashSeed = 0xfe77;  // HMARK's: another one would move flows that are under way
 
 // ---- Targets ----------------------------------------------------------------------------------
@@ -40,10 +44,6 @@ std::string hash_rules(const std::string& chain, const SteeringTarget& target, b
   return out;
 }
 
-struct ChainText {
-  std::string declared, rules, jumps;
-};
-
 bool bypasses(const SteeringPlan& plan, const SteeringTarget& target,
               const SteeringFilter& filter) {
   return target.bypass && !plan.drops_unseen && !filter.must_change;
@@ -54,21 +54,57 @@ std::string device_words(const SteeringPoint& point) {
   return fmt::format("{} {} ", point.hook == Hook::kPrerouting ? "-i" : "-o", point.device);
 }
 
+// What asks for the same filters, in as many rules, of which each packet meets few. They are of one
+// target.
+void add_divided(const std::vector<const SteeringFilter*>& filters, const SteeringPoint& point,
+                 Family family, const std::string& chain, const std::string& to, ChainText* out) {
+  std::vector<DividedRule> rules;
+  for (const SteeringFilter* filter : filters) {
+    const size_t most = rules.size() < kMostRules ? kMostRulesOfFilter : 0;
+    const std::string target =
+        fmt::format("-m comment --comment \"{}\" {}", steering_comment(*filter, 200), to);
+    for (DividedRule& rule : divided_rules_of(filter->match, family, target, most))
+      rules.push_back(std::move(rule));
+  }
+  add_in_chains(rules, chain, device_words(point), out);
+}
+
+void add_filters(const SteeringPlan& plan, const SteeringTarget& target, const SteeringPoint& point,
+                 Family family, ChainText* out) {
+  const std::string chain = iptables_chain(point, target.name);
+  const bool hashes = target.spread == SteeringSpread::kFlow && target.last > target.first;
+  size_t count = 0;
+  for (const SteeringFilter& filter : point.filters)
+    count += iptables_rules_of(filter.match, family).size();
+  // Of two filters that match, what the first one says of an unread queue counts: those that let no
+  // packet pass stand before the others.
+  for (const bool bypass : {false, true}) {
+    const std::string to =
+        hashes ? "-j " + hash_chain(chain, bypass) : queue_target(target, bypass);
+    std::vector<const SteeringFilter*> filters;
+    for (const SteeringFilter& filter : point.filters)
+      if (bypasses(plan, target, filter) == bypass) filters.push_back(&filter);
+    if (count > kFewRules) {
+      add_divided(filters, point, family, chain, to, out);
+      continue;
+    }
+    for (const SteeringFilter* filter : filters) {
+      for (const std::string& rule : iptables_rules_of(filter->match, family)) {
+        out->rules +=
+            fmt::format("-A {} {}{}{}-m comment --comment \"{}\" {}\n", chain, device_words(point),
+                        rule, rule.empty() ? "" : " ", steering_comment(*filter, 200), to);
+      }
+    }
+  }
+}
+
 void add_point(const SteeringPlan& plan, const SteeringTarget& target, const SteeringPoint& point,
                Family family, ChainText* out) {
   const std::string chain = iptables_chain(point, target.name);
   const bool hashes = target.spread == SteeringSpread::kFlow && target.last > target.first;
-  std::string rules;
-  for (const SteeringFilter& filter : point.filters) {
-    const bool bypass = bypasses(plan, target, filter);
-    const std::string to =
-        hashes ? "-j " + hash_chain(chain, bypass) : queue_target(target, bypass);
-    for (const std::string& rule : iptables_rules_of(filter.match, family)) {
-      rules +=
-          fmt::format("-A {} {}{}{}-m comment --comment \"{}\" {}\n", chain, device_words(point),
-                      rule, rule.empty() ? "" : " ", steering_comment(filter, 200), to);
-    }
-  }
+  ChainText filters{.declared = {}, .rules = {}, .jumps = {}, .numbered = out->numbered};
+  add_filters(plan, target, point, family, &filters);
+  out->numbered = filters.numbered;
   const std::string declared = fmt::format(":{} - [0:0]\n", chain);
   if (out->declared.find(declared) == std::string::npos) out->declared += declared;
   const size_t at = family == Family::kIpv4 ? 0 : 1;
@@ -82,12 +118,13 @@ void add_point(const SteeringPlan& plan, const SteeringTarget& target, const Ste
   }
   for (const bool bypass : {true, false}) {
     const std::string hash = hash_chain(chain, bypass);
-    if (!hashes || rules.find("-j " + hash + "\n") == std::string::npos) continue;
+    if (!hashes || filters.rules.find("-j " + hash + "\n") == std::string::npos) continue;
     out->declared += fmt::format(":{} - [0:0]\n", hash);
     out->rules += hash_rules(hash, target, bypass);
   }
   for (const PushedRule& rule : point.pushed) out->rules += rule.by_family[at].jumps;
-  out->rules += rules;
+  out->declared += filters.declared;
+  out->rules += filters.rules;
 }
 
 }  // namespace

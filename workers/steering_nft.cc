@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "workers/nft_sets.h"
 #include "workers/nft_words.h"
 #include "workers/steering_text.h"
 
@@ -73,12 +74,17 @@ std::string nft_text(const SteeringPlan& plan, const SteeringTarget& target) {
           chain, plan.bypass_mark->mask, plan.bypass_mark->value);
     }
     for (const PushedRule& rule : point.pushed) out += rule.by_family[0].jumps;
-    for (const SteeringFilter& filter : point.filters) {
-      const bool bypass = target.bypass && !plan.drops_unseen && !filter.must_change;
-      for (const std::string& rule : nft_rules_of(filter.match)) {
-        out +=
-            fmt::format("add rule {} {}{}counter {} comment \"{}\"\n", chain, device_words(point),
-                        rule, queue_statement(target, bypass), steering_comment(filter, 100));
+    // Of two filters that match, what the first one says of an unread queue counts: those that let
+    // no packet pass stand before the others.
+    for (const bool bypass : {false, true}) {
+      std::vector<const SteeringFilter*> filters;
+      for (const SteeringFilter& filter : point.filters)
+        if ((target.bypass && !plan.drops_unseen && !filter.must_change) == bypass)
+          filters.push_back(&filter);
+      for (const NftRule& rule : nft_rules_in_sets(filters)) {
+        out += fmt::format("add rule {} {}{}counter {} comment \"{}\"\n", chain,
+                           device_words(point), rule.asked, queue_statement(target, bypass),
+                           steering_comment({{}, rule.names, false}, 100));
       }
     }
   }

@@ -94,6 +94,11 @@ match = { protocol = "udp", dst-port = 5000 }
 steps = [ { set = { ttl = 9 } } ]
 RULES
 
+for number in $(seq 40); do
+  printf '[[rule]]\nmatch = { protocol = "udp", src = "10.%d.0.0/16", dst-port = %d }\nsteps = [ { set = { ttl = 9 } } ]\n' \
+    $((100 + number)) $((6000 + 3 * number))
+done >"$work/many.toml"
+
 try_entering() {
   local before once
   before=$(others_rules)
@@ -104,6 +109,13 @@ try_entering() {
   expect_equal "$tool: rules entered twice are there once" "$(rules_of)" "$once"
   steer --rules "$recipes/ftp.toml" --apply --around lan
   expect_equal "$tool: of the former ones left" "$(rules_of | grep -c 5060)" 0
+  # Chains or sets of many rules, with others, and with fewer: no former one is left.
+  steer --rules "$recipes/sip.toml" --apply
+  steer --rules "$work/many.toml" --apply --spread flow || fail "$tool: many rules are not entered"
+  steer --rules "$work/many.toml" --apply || fail "$tool: how they are spread cannot be changed"
+  expect_between "$tool: divided" "$(rules_of | grep -cE -- '-g fettle-| \. ')" 1 40
+  steer --rules "$recipes/sip.toml" --apply || fail "$tool: many rules cannot be changed to few"
+  expect_equal "$tool: rules for many are there no more" "$(rules_of)" "$once"
   steer --remove
   expect_equal "$tool: rules left" "$(rules_of | grep -c NFQUEUE)$(rules_of | grep -cw queue)" 00
   steer --remove || fail "$tool: to remove what is not there is an error"
@@ -118,7 +130,9 @@ try_load() { # packets a second
   sender_start $server_address4 rate="$1"
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     steer --rules "$work/all.toml" --apply || fail "$tool: cannot be entered"
-    sleep 0.2
+    sleep 0.1
+    steer --rules "$work/many.toml" --apply || fail "$tool: cannot be changed to many"
+    sleep 0.1
     steer --rules "$work/numbered.toml" --apply || fail "$tool: cannot be changed"
     sleep 0.1
     steer --remove || fail "$tool: cannot be removed"
