@@ -88,26 +88,25 @@ Parts looked_at(const Match& match) {
   return out;
 }
 
-// What a step does, as far as its place among others counts.
-struct Effect {
+struct StepEffect {
   Parts reads = 0, writes = 0;
   bool ends = false;  // packets go on without the rules behind it
 };
 
-Effect effect_of(const TranslateStep& step) {
+StepEffect effect_of(const TranslateStep& step) {
   if (step.from == Origin::kPayload) return {kPayload, kPayload | (step.anywhere ? kLength : 0u)};
   if (step.from == Origin::kNetwork && (step.at == 12 || step.at == 8)) return {kSrc, kSrc};
   if (step.from == Origin::kNetwork && (step.at == 16 || step.at == 24)) return {kDst, kDst};
   return {kAll, kAll};
 }
 
-Effect effect_of(const SetStep& step) {
-  Effect out;
+StepEffect effect_of(const SetStep& step) {
+  StepEffect out;
   for (const SetStep::Assignment& part : step.assignments) out.writes |= part_of(part.field);
   return out;
 }
 
-Effect effect_of(const Step& step) {
+StepEffect effect_of(const Step& step) {
   if (const auto* verdict = std::get_if<VerdictStep>(&step.what))
     return {0, 0, verdict->verdict != Verdict::kDrop};
   if (const auto* set = std::get_if<SetStep>(&step.what)) return effect_of(*set);
@@ -126,17 +125,6 @@ Effect effect_of(const Step& step) {
   if (std::holds_alternative<StripStep>(step.what)) return {kAll, kAll};
   // Of payloads that change their length.
   return {kPayload | kLength, kPayload | kLength};
-}
-
-Effect effect_of(const Rule& rule) {
-  Effect out{looked_at(rule.match), 0, rule.on_miss == Verdict::kAccept};
-  for (const Step& step : rule.steps) {
-    const Effect its = effect_of(step);
-    out.reads |= its.reads;
-    out.writes |= its.writes;
-    out.ends |= its.ends;
-  }
-  return out;
 }
 
 bool decides(const Rule& rule) {
@@ -178,36 +166,56 @@ bool is_comparable(Key key) {
          key == Key::kHook || key == Key::kIn || key == Key::kOut;
 }
 
-// `written` by any rule of the set: what a key asks for may be another thing at each of them.
-bool apart(const Match& a, const Match& b, Parts written) {
-  const Scope one = scope_of(a), other = scope_of(b);
+}  // namespace
+
+PushOrder::PushOrder(const RuleSet& set) : set_(set) {
+  for (const Rule& rule : set.rules) {
+    effects_.push_back(effect_of(rule));
+    written_ |= effects_.back().writes;
+  }
+}
+
+PushOrder::Effect PushOrder::effect_of(const Rule& rule) {
+  Effect out;
+  out.reads = looked_at(rule.match);
+  out.ends = rule.on_miss == Verdict::kAccept;
+  out.decides = fettle::decides(rule);
+  for (const Step& step : rule.steps) {
+    const StepEffect its = fettle::effect_of(step);
+    out.reads |= its.reads;
+    out.writes |= its.writes;
+    out.ends |= its.ends;
+  }
+  const Scope scope = scope_of(rule.match);
+  out.ipv4 = scope.ipv4;
+  out.ipv6 = scope.ipv6;
+  for (size_t i = 0; i < out.protocols.size(); ++i) out.protocols[i] = scope.protocols[i];
+  return out;
+}
+
+bool PushOrder::apart(uint32_t rule, uint32_t later) const {
+  const Effect &one = effects_[rule], &other = effects_[later];
   if (!(one.ipv4 && other.ipv4) && !(one.ipv6 && other.ipv6)) return true;
-  bool shared = false;
-  for (size_t i = 0; i < one.protocols.size(); ++i)
-    shared |= one.protocols[i] && other.protocols[i];
-  if (!shared) return true;
-  for (const Condition& mine : a.all_of) {
-    if (!is_comparable(mine.key) || (parts_of(mine.key) & written) != 0) continue;
-    for (const Condition& its : b.all_of)
+  if ((one.protocols & other.protocols).none()) return true;
+  for (const Condition& mine : set_.rules[rule].match.all_of) {
+    if (!is_comparable(mine.key) || (parts_of(mine.key) & written_) != 0) continue;
+    for (const Condition& its : set_.rules[later].match.all_of)
       if (its.key == mine.key && !meet(mine, its)) return true;
   }
   return false;
 }
 
-}  // namespace
-
-std::string push_conflict(const RuleSet& set, const Rule& rule, const Rule& later) {
-  Parts written = 0;
-  for (const Rule& any : set.rules) written |= effect_of(any).writes;
-  if (apart(rule.match, later.match, written)) return "";
-  const Effect before = effect_of(rule), behind = effect_of(later);
-  if (before.ends) return fmt::format("\"{}\" before it may end a packet's way", rule.name);
-  if (decides(later)) return fmt::format("it may end the way of packets of \"{}\"", rule.name);
-  if ((before.writes & (behind.reads | behind.writes)) != 0)
-    return fmt::format("it works on what \"{}\" has written", rule.name);
-  if ((behind.writes & before.reads) != 0)
-    return fmt::format("\"{}\" before it looks at what it writes", rule.name);
-  return "";
+std::string PushOrder::conflict(uint32_t rule, uint32_t later) const {
+  const Effect &before = effects_[rule], &behind = effects_[later];
+  const bool overwrites = (before.writes & (behind.reads | behind.writes)) != 0;
+  const bool shows = (behind.writes & before.reads) != 0;
+  if (!before.ends && !behind.decides && !overwrites && !shows) return "";
+  if (apart(rule, later)) return "";
+  const std::string& name = set_.rules[rule].name;
+  if (before.ends) return fmt::format("\"{}\" before it may end a packet's way", name);
+  if (behind.decides) return fmt::format("it may end the way of packets of \"{}\"", name);
+  if (overwrites) return fmt::format("it works on what \"{}\" has written", name);
+  return fmt::format("\"{}\" before it looks at what it writes", name);
 }
 
 }  // namespace fettle

@@ -188,10 +188,13 @@ class Planner {
 
   // Verdicts count here, too: one that lets a packet pass keeps it from the rules behind.
   void push_down() {
+    const PushOrder order(set_);
+    std::vector<uint32_t> queued;
     for (uint32_t i = 0; i < set_.rules.size(); ++i) {
       Texts written;
       std::string hindrance = write(i, &written);
-      if (hindrance.empty()) hindrance = conflict(i);
+      if (hindrance.empty()) hindrance = conflict(order, queued, i);
+      if (!hindrance.empty()) queued.push_back(i);
       if (hindrance.empty())
         for (auto& [at, text] : written) at->pushed.push_back(std::move(text));
       plan_.hindrances.push_back(std::move(hindrance));
@@ -208,12 +211,16 @@ class Planner {
     return "";
   }
 
-  std::string conflict(uint32_t rule) const {
+  // `queued`: the rules before it that are not pushed.
+  std::string conflict(const PushOrder& order, const std::vector<uint32_t>& queued,
+                       uint32_t rule) const {
+    constexpr size_t kMostQueued = 1000;
     if (set_.defaults.malformed == Verdict::kDrop)
       return "[defaults] malformed = \"drop\": fettle looks at each packet";
-    for (uint32_t i = 0; i < rule; ++i) {
-      if (is_pushed(i)) continue;
-      std::string out = push_conflict(set_, set_.rules[i], set_.rules[rule]);
+    if (queued.size() > kMostQueued)
+      return fmt::format("more than {} rules before it stay with the queue", kMostQueued);
+    for (const uint32_t before : queued) {
+      std::string out = order.conflict(before, rule);
       if (!out.empty()) return out;
     }
     return "";
