@@ -137,9 +137,11 @@ std::string with_removal(const Chains& chains, std::string text) {
   return alone + text;
 }
 
-Result<void> restore(const std::string& tool, const std::string& text) {
+Result<void> restore(const std::string& tool, const std::string& text, bool only_check = false) {
   if (text.empty()) return {};
-  const auto done = run({tool + "-restore", "--noflush", "-w", "10"}, text);
+  std::vector<std::string> words{tool + "-restore", "--noflush", "-w", "10"};
+  if (only_check) words.emplace_back("--test");
+  const auto done = run(words, text);
   if (!done) return std::unexpected(done.error());
   return {};
 }
@@ -147,13 +149,13 @@ Result<void> restore(const std::string& tool, const std::string& text) {
 constexpr std::pair<const char*, Family> kTools[] = {{"iptables", Family::kIpv4},
                                                      {"ip6tables", Family::kIpv6}};
 
-}  // namespace
-
-Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& target,
-                            SteeringTool tool) {
+Result<void> enter(const SteeringPlan& plan, const SteeringTarget& target, SteeringTool tool,
+                   bool only_check) {
   if (tool == SteeringTool::kNft) {
     const std::string text = nft_text(plan, target);
-    const auto done = run({"nft", "-f", "-"}, text + leftovers(target.name, text));
+    std::vector<std::string> words{"nft", "-f", "-"};
+    if (only_check) words.emplace_back("--check");
+    const auto done = run(words, text + leftovers(target.name, text));
     if (!done) return std::unexpected(done.error());
     return {};
   }
@@ -161,10 +163,22 @@ Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& targ
     const auto chains = chains_of(target.name, name);
     if (!chains) return std::unexpected(chains.error());
     const std::string text = iptables_text(plan, target, family, chains->jumps);
-    const auto done = restore(name, with_removal(*chains, text));
+    const auto done = restore(name, with_removal(*chains, text), only_check);
     if (!done) return std::unexpected(done.error());
   }
   return {};
+}
+
+}  // namespace
+
+Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& target,
+                            SteeringTool tool) {
+  return enter(plan, target, tool, false);
+}
+
+Result<void> check_steering(const SteeringPlan& plan, const SteeringTarget& target,
+                            SteeringTool tool) {
+  return enter(plan, target, tool, true);
 }
 
 Result<void> remove_steering(std::string_view name, SteeringTool tool) {

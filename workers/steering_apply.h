@@ -13,6 +13,9 @@ namespace fettle {
 // such tool here, or what it says.
 Result<void> apply_steering(const SteeringPlan& plan, const SteeringTarget& target,
                             SteeringTool tool);
+// Whether it would, and the errors that it would have; changes nothing.
+Result<void> check_steering(const SteeringPlan& plan, const SteeringTarget& target,
+                            SteeringTool tool);
 
 // Takes the rules of that name away; none is no error. nft's table and its base chains stay, empty:
 // to delete one drops the packets that wait in any queue of this namespace.

@@ -293,6 +293,9 @@ void Supervisor::start_reload() {
   load_warnings_.clear();
   auto program = load_checked(options_, &load_warnings_);
   if (!program) return refuse_reload(program.error());
+  if (auto tried = try_steering(program->steering); !tried) {
+    return refuse_reload({tried.error().code, "--steer: " + tried.error().message});
+  }
   auto captures = CaptureFiles::open(program->program->needs().captures);
   if (!captures) return refuse_reload(captures.error());
   service_.reloading();

@@ -223,6 +223,8 @@ class Supervisor {
   void report_loss(Queue& queue, const QueueStatus& row, Clock::time_point now);
   bool report_untracked(Queue& queue);
   // supervisor_steer.cc
+  SteeringTarget steering_target(const SteeringPlan& plan) const;
+  Result<void> try_steering(const SteeringPlan& plan) const;
   Result<void> enter_steering();
   void leave_steering();
   void release_rest(Queue& queue);

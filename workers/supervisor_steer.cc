@@ -5,16 +5,25 @@
 
 namespace fettle {
 
+SteeringTarget Supervisor::steering_target(const SteeringPlan& plan) const {
+  return {
+      .first = options_.first_queue,
+      .last = options_.last_queue,
+      .spread = plan.streams || plan.keeps_flow ? SteeringSpread::kAddress : SteeringSpread::kCpu,
+      .bypass = options_.fail_open.value_or(true),
+      .name = options_.steer->name};
+}
+
+// Before workers change: with push-down they leave to the firewall what it would then not do.
+Result<void> Supervisor::try_steering(const SteeringPlan& plan) const {
+  if (!options_.steer) return {};
+  return check_steering(plan, steering_target(plan), options_.steer->tool);
+}
+
 // When the queues are bound and read, so that no packet finds nobody there.
 Result<void> Supervisor::enter_steering() {
   if (!options_.steer) return {};
-  const SteeringTarget target{.first = options_.first_queue,
-                              .last = options_.last_queue,
-                              .spread = steering_.streams || steering_.keeps_flow
-                                            ? SteeringSpread::kAddress
-                                            : SteeringSpread::kCpu,
-                              .bypass = options_.fail_open.value_or(true),
-                              .name = options_.steer->name};
+  const SteeringTarget target = steering_target(steering_);
   if (const auto entered = apply_steering(steering_, target, options_.steer->tool); !entered) {
     return entered;
   }

@@ -149,7 +149,7 @@ try_load() { # packets a second
 # of a flow's packets is lost or comes unmended in between.
 ports_queued() { rules_of | grep -oEi "dports? $1 .*queue" | sort -u | wc -l; } # as the firewall writes them
 try_run() { # packets a second
-  local early
+  local early enterer
   cat >"$work/run.toml" <<'RULES'
 [[rule]]
 name = "numbered"
@@ -166,6 +166,19 @@ RULES
   sed -i 's/46544c31", at = 0/46544c32", at = 4/; s/5000/"5000-5001"/' "$work/run.toml"
   "$fettle" reload --control "$work/control" >/dev/null || fail "$tool: the reload is refused"
   expect_equal "$tool: after a reload" "$(ports_queued '5000[:-]5001')" 1
+  # Rules that the firewall does not take are not for the workers, either.
+  cp "$work/run.toml" "$work/right.toml"
+  sed -i 's/numbered/never/; s/5000-5001/5000-5002/' "$work/run.toml"
+  enterer=$(readlink -f "$(command -v iptables-restore)")
+  [ "$tool" = iptables ] || enterer=$(readlink -f "$(command -v nft)")
+  nsenter --target "$fettle_pid" --mount mount --bind /bin/false "$enterer" || fail "nothing hides $enterer"
+  local status=0
+  "$fettle" reload --control "$work/control" >"$work/reload.log" 2>&1 || status=$?
+  nsenter --target "$fettle_pid" --mount umount "$enterer"
+  expect_equal "$tool: exit status of a reload that the firewall refuses" "$status" 69
+  expect_match "$tool: the rules that are left" "$("$fettle" status --control "$work/control")" ' numbered$'
+  expect_equal "$tool: and those of the firewall" "$(ports_queued '5000[:-]5001')" 1
+  cp "$work/right.toml" "$work/run.toml"
   printf 'steps = 7\n' >>"$work/run.toml"
   ! "$fettle" reload --control "$work/control" >/dev/null 2>&1 || fail "$tool: a wrong file is adopted"
   expect_equal "$tool: after a reload that was refused" "$(ports_queued '5000[:-]5001')" 1
